@@ -1,0 +1,45 @@
+"""Time, as a thing you are given."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    def now(self) -> datetime: ...  # aware, UTC; for people and entries, never for order
+    def monotonic(self) -> float: ...  # seconds; for deadlines
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+def stamp(moment: datetime) -> str:
+    """Write a moment as RFC 3339 in UTC with milliseconds.
+
+    Example:
+        >>> stamp(datetime(2026, 11, 22, 7, 0, tzinfo=UTC))
+        '2026-11-22T07:00:00.000Z'
+    """
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def moment(text: str) -> datetime:
+    """Read a moment written by `stamp`.
+
+    Example:
+        >>> stamp(moment("2026-11-22T07:00:00.000Z"))
+        '2026-11-22T07:00:00.000Z'
+    """
+    return datetime.fromisoformat(text)

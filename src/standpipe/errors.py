@@ -1,0 +1,62 @@
+"""Our own mistakes and the user's. A tool's failure is not here: it is an `Outcome`.
+
+StandpipeError                 everything this package raises on purpose
+├── UsageError                 the person who typed it can mend it (exit 2)
+│   ├── ConfigError            a file of the home says something we cannot use
+│   └── NotFoundError          no such home, run, action or question
+├── JournalError               the record cannot be kept or read (exit 1, resumable)
+│   ├── JournalFullError       no room to write
+│   ├── BrokenJournalError     what is written there cannot have been written by us
+│   └── FencedError            somebody else owns this run now
+├── StateError                 our bug: a step the table of states does not allow
+└── Conflict                   a brain file changed under the writer
+"""
+
+
+class StandpipeError(Exception):
+    """Carry what failed, with its values, and what to do about it."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(f"{message}\nhint: {hint}" if hint else message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(StandpipeError):
+    """The person who typed it can mend it."""
+
+
+class ConfigError(UsageError):
+    """A file of the home says something we cannot use; the message starts with `file:line`."""
+
+
+class NotFoundError(UsageError):
+    """Nothing has this name."""
+
+
+class JournalError(StandpipeError):
+    """The record cannot be kept or read, so nothing may happen."""
+
+
+class JournalFullError(JournalError):
+    """No room to write."""
+
+
+class BrokenJournalError(JournalError):
+    """What is written there cannot have been written by us."""
+
+
+class FencedError(JournalError):
+    """A newer segment of this run exists; this process must not write any more."""
+
+
+class StateError(StandpipeError):
+    """An action was asked to make a step that its state does not allow."""
+
+
+class Conflict(StandpipeError):  # noqa: N818 -- the public name in the contract: `sp.Conflict`
+    """The file is no longer the one that was read."""
+
+    def __init__(self, message: str, *, current: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.current = current

@@ -1,0 +1,74 @@
+"""Ids that a person can type: `r12` a run, `r12.3.1` an action, `b3` a question, `T-7` a task.
+
+Rule 1: numbers come from the journal, so ids are short and never used twice in a home.
+Rule 2: they are typed in any case and complete by prefix; `match` says which one was meant.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+
+from standpipe.errors import NotFoundError
+
+HOME = "home"  # the stream of the home, beside the streams of the runs
+
+
+def run_id(number: int) -> str:
+    return f"r{number}"
+
+
+def blocker_id(number: int) -> str:
+    return f"b{number}"
+
+
+def task_id(number: int) -> str:
+    return f"T-{number}"
+
+
+def action_id(run: str, response: int, call: int) -> str:
+    """Name a call by its place: the response of the model it stands in, and its position there."""
+    return f"{run}.{response}.{call}"
+
+
+def run_of(action: str) -> str:
+    """Return the run an action id belongs to.
+
+    Example:
+        >>> run_of("r12.3.1")
+        'r12'
+    """
+    return action.partition(".")[0]
+
+
+def natural(text: str) -> tuple[tuple[int, str], ...]:
+    """Sort key under which `r2` stands before `r10`."""
+    parts = re.findall(r"\d+|\D+", text)
+    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)
+
+
+def match(typed: str, known: Iterable[str], *, what: str) -> str:
+    """Return the one id a person meant.
+
+    Raises:
+        NotFoundError: nothing, or more than one, fits.
+
+    Example:
+        >>> match("R1", ["r1", "r12"], what="run")
+        'r1'
+    """
+    names = sorted(set(known), key=natural)
+    wanted = typed.strip().casefold()
+    exact = [name for name in names if name.casefold() == wanted]
+    fits = exact or [name for name in names if name.casefold().startswith(wanted)]
+    if wanted and len(fits) == 1:
+        return fits[0]
+    shown = ", ".join((fits or names)[-8:])
+    if fits and wanted:
+        raise NotFoundError(f"{what} `{typed}` could be any of {shown}", hint="type one more character")
+    hint = f"known: {shown}" if names else f"there is no {what} in this home yet"
+    raise NotFoundError(f"no {what} `{typed}`", hint=hint)
+
+
+def digest(content: bytes) -> str:
+    """Name content by its SHA-256, as hex."""
+    return hashlib.sha256(content).hexdigest()
