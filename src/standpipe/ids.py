@@ -30,6 +30,17 @@ def action_id(run: str, response: int, call: int) -> str:
     return f"{run}.{response}.{call}"
 
 
+def alternate_id(action: str) -> str:
+    """Name the call that is tried instead: `r12.3.1` -> `r12.3.1a` -> `r12.3.1b`."""
+    last = action[-1]
+    return f"{action[:-1]}{chr(ord(last) + 1)}" if last.isalpha() else f"{action}a"
+
+
+def proposed_id(action: str) -> str:
+    """Return the call the agent made, of which this may be an alternate."""
+    return action.rstrip("abcdefghijklmnopqrstuvwxyz")
+
+
 def run_of(action: str) -> str:
     """Return the run an action id belongs to.
 

@@ -1,0 +1,126 @@
+"""Pydantic AI's messages, as the journal keeps them.
+
+Rule 1: each message is stored once: the new request with its number, the response with the same.
+Rule 2: a history ends in the last response. Partial tool returns are left out: Pydantic AI 2.68 drops
+the calls they do not answer, silently. The gate answers settled calls from the journal instead.
+Rule 3: instructions (the boot pack) are recorded once per run, not once per message.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from standpipe.ids import digest
+from standpipe.journal.entries import Entry, ModelRequested, ModelResponded
+
+if TYPE_CHECKING:
+    from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
+
+SILENCE = "(the model said nothing)"
+
+
+def rebuild(entries: Sequence[Entry]) -> "list[ModelMessage]":
+    """Return the history of a run, up to and including its last response."""
+    from pydantic_ai.messages import ModelMessagesTypeAdapter
+
+    requests: dict[int, object] = {}
+    messages: list[object] = []
+    for entry in entries:
+        match entry.body:
+            case ModelRequested(number=number, message=message):
+                requests[number] = message
+            case ModelResponded(number=number, message=message):
+                messages += cast("list[object]", requests[number])
+                messages.append(message)
+            case _:
+                pass
+    return ModelMessagesTypeAdapter.validate_python(messages)
+
+
+def request_entry(messages: "Sequence[ModelMessage]", *, number: int, model: str) -> ModelRequested:
+    """Write down what is new since the last response."""
+    from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelRequest
+
+    new: list[ModelMessage] = []
+    for message in reversed(messages):
+        if not isinstance(message, ModelRequest):
+            break
+        new.insert(0, replace(message, instructions=None))
+    text = ModelMessagesTypeAdapter.dump_json(list(messages))
+    return ModelRequested(
+        number=number,
+        message=ModelMessagesTypeAdapter.dump_python(new, mode="json"),
+        digest=digest(text),
+        model=model,
+    )
+
+
+def response_entry(
+    response: "ModelResponse", *, number: int, model: str, cost_usd: float | None
+) -> ModelResponded:
+    """Write down what the model said."""
+    from pydantic_ai.messages import ModelMessagesTypeAdapter, TextPart
+
+    said = " ".join(part.content for part in response.parts if isinstance(part, TextPart))
+    return ModelResponded(
+        number=number,
+        message=ModelMessagesTypeAdapter.dump_python([response], mode="json")[0],
+        model=response.model_name or model,
+        say="" if said == SILENCE else said,
+        calls=len(calls(response)),
+        input_tokens=response.usage.input_tokens,
+        output_tokens=response.usage.output_tokens,
+        cost_usd=cost_usd,
+    )
+
+
+def calls(response: "ModelResponse") -> "list[ToolCallPart]":
+    """Return the tool calls of a response, in its order."""
+    from pydantic_ai.messages import ToolCallPart
+
+    return [part for part in response.parts if isinstance(part, ToolCallPart)]
+
+
+def mend(response: "ModelResponse", *, run: str, number: int) -> "ModelResponse":
+    """Give every call an id of its own, and an empty response a word.
+
+    Models send empty and repeated call ids, and responses without any part; Pydantic AI 2.68 aborts
+    a run on the first and asks again for the second.
+    """
+    from pydantic_ai.messages import TextPart, ToolCallPart
+
+    seen: set[str] = set()
+    parts: list[object] = []
+    for part in response.parts:
+        if isinstance(part, ToolCallPart):
+            known = part.tool_call_id in seen or not part.tool_call_id
+            own = f"call_{run}_{number}_{len(seen) + 1}" if known else part.tool_call_id
+            seen.add(own)
+            parts.append(replace(part, tool_call_id=own))
+        else:
+            parts.append(part)
+    if not seen and not any(getattr(part, "content", "") for part in parts):
+        parts = [TextPart(SILENCE)]
+    return replace(response, parts=parts)  # pyright: ignore[reportArgumentType]
+
+
+def arguments_of(call: "ToolCallPart") -> dict[str, object] | str:
+    """Return the arguments of a call, or the text that is not a JSON object."""
+    if isinstance(call.args, dict):
+        return cast("dict[str, object]", call.args)
+    text = call.args or "{}"
+    try:
+        found = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
+    return cast("dict[str, object]", found) if isinstance(found, dict) else text
+
+
+def last_response(messages: "Sequence[ModelMessage]") -> "ModelResponse | None":
+    """Return the last response of a history."""
+    from pydantic_ai.messages import ModelResponse
+
+    found = [message for message in messages if isinstance(message, ModelResponse)]
+    return found[-1] if found else None

@@ -1,0 +1,229 @@
+"""Model strings: `script:FILE`, and every `provider:model` of Pydantic AI.
+
+Rule 1: no client repeats a request by itself. Repeating is the governor's, and it is counted.
+Rule 2: keys and addresses are arguments; for the providers below the environment decides nothing.
+Rule 3: what a provider raises becomes data here (`fault_of`) and is judged by the same classifier
+    as a tool's failure.
+Rule 4: a price nobody knows is None. A guess of 0 would switch a budget off.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Never, cast
+
+from pydantic_ai.exceptions import UserError
+from pydantic_ai.models import Model, infer_model, known_model_names, parse_model_id
+from pydantic_ai.providers import Provider, infer_provider
+from pydantic_ai.usage import RequestUsage
+
+from standpipe.actions import Fault
+from standpipe.adapters.script import ScriptModel, load_script
+from standpipe.errors import UsageError
+from standpipe.files import nearest
+
+ANTHROPIC_URL = "https://api.anthropic.com"
+OPENAI_URL = "https://api.openai.com/v1"
+OLLAMA_URL = "http://127.0.0.1:11434/v1"
+NATIVE = ("openai:", "anthropic:", "ollama:")
+NO_KEY = "no-key"  # servers on this machine ask for none; the SDK insists on one
+
+TEXT_MAX = 20_000  # characters of a message or body that a classifier gets to read
+DEPTH_MAX = 8
+SECRET_HEADERS = frozenset({"authorization", "cookie", "set-cookie", "x-api-key"})
+SCALARS = (
+    *("status_code", "status", "code", "type", "errno", "phase", "retry_after", "in_stream"),
+    *("provider_error_code", "provider_error_type", "timeout", "setting"),
+)
+
+
+def build_model(
+    name: str,
+    *,
+    home: Path,
+    credentials: Mapping[str, str],
+    timeout_seconds: float,
+    next_turn: Callable[[], int],
+) -> Model[Any]:
+    """Return the model a model string names; one request of it is one request on the wire.
+
+    `credentials` may hold OPENAI_API_KEY, OPENAI_BASE_URL, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL and
+    OLLAMA_BASE_URL; other providers find their own. `next_turn` counts the responses of the run so
+    far, for a script. `timeout_seconds` is how long the other side may be silent.
+
+    Raises:
+        UsageError: no such provider, script or key.
+    """
+    provider, model_name = parse_model_id(name)
+    if provider == "script":
+        return ScriptModel(load_script(_script_path(model_name, home)), next_turn)
+    if provider is None or not model_name:
+        raise UsageError(f"model `{name}` is not of the form `provider:model`", hint=_hint(name))
+    if provider == "openai" and credentials.get("OPENAI_BASE_URL"):
+        provider = "openai-chat"  # other servers speak chat completions, few the Responses API
+    try:
+        model = infer_model(
+            f"{provider}:{model_name}", lambda kind: _provider(kind, credentials=credentials)
+        )
+    except (UserError, ImportError, ValueError) as error:
+        raise UsageError(f"cannot use model `{name}`: {error}", hint=_hint(name)) from None
+    return _asked_once(model, timeout_seconds)
+
+
+def price(
+    model: str, usage: RequestUsage, *, provider: str | None = None, url: str | None = None
+) -> float | None:
+    """Return what a response cost in USD, or None where nobody knows.
+
+    `model`, `provider` and `url` are `model_name`, `provider_name` and `provider_url` of a response.
+    """
+    from genai_prices import calc_price  # noqa: PLC0415 -- its data costs more than this module
+
+    if usage.unmeasured_requests or not usage.has_values():
+        return None
+    places = ((None, url), (provider, None))  # the address knows best, the name is next
+    for provider_id, provider_url in places:
+        if not (provider_id or provider_url):
+            continue
+        try:
+            found = (
+                calc_price(usage, model, provider_id=provider_id)
+                if provider_id
+                else calc_price(usage, model, provider_api_url=provider_url)
+            )
+        except (LookupError, ValueError):  # no such model there, or counts that make no sense
+            continue
+        return float(found.total_price)
+    return None
+
+
+def fault_of(error: BaseException) -> Fault:
+    """Return an error of a model request as data, with its causes; no client library is named."""
+    return _fault(error, DEPTH_MAX)
+
+
+def _script_path(name: str, home: Path) -> Path:
+    places = (home / name, Path(name))
+    for place in places:
+        if place.is_file():
+            return place
+    raise UsageError(
+        f"no script `{name}`",
+        hint=f"looked for {' and '.join(f'`{place}`' for place in places)}",
+    )
+
+
+def _provider(kind: str, *, credentials: Mapping[str, str]) -> Provider[Any]:
+    """Make the provider with the keys and addresses we were given, never with those lying around."""
+    match kind:
+        case "openai" | "openai-chat" | "openai-responses":
+            url = credentials.get("OPENAI_BASE_URL")
+            key = credentials.get("OPENAI_API_KEY") or (NO_KEY if url else _no_key("openai"))
+            from pydantic_ai.providers.openai import OpenAIProvider  # noqa: PLC0415 -- loads the SDK
+
+            return OpenAIProvider(base_url=url or OPENAI_URL, api_key=key)
+        case "anthropic":
+            url = credentials.get("ANTHROPIC_BASE_URL") or ANTHROPIC_URL
+            key = credentials.get("ANTHROPIC_API_KEY") or _no_key("anthropic")
+            from pydantic_ai.providers.anthropic import AnthropicProvider  # noqa: PLC0415 -- same
+
+            return AnthropicProvider(base_url=url, api_key=key)
+        case "ollama":
+            from pydantic_ai.providers.ollama import OllamaProvider  # noqa: PLC0415 -- same
+
+            return OllamaProvider(
+                base_url=credentials.get("OLLAMA_BASE_URL") or OLLAMA_URL, api_key=NO_KEY
+            )
+        case _:
+            return infer_provider(kind)
+
+
+def _no_key(provider: str) -> Never:
+    name = f"{provider.upper()}_API_KEY"
+    raise UsageError(
+        f"no key for {provider}: {name} is not set",
+        hint=f"`export {name}=...`, or use a model that needs none: `ollama:NAME`, `script:FILE`",
+    )
+
+
+def _asked_once(model: Model[Any], timeout_seconds: float) -> Model[Any]:
+    """Switch off the repeats of the SDK: it repeats even what cannot work, like `insufficient_quota`."""
+    client: object = getattr(model.provider, "client", None)
+    for option, value in (("max_retries", 0), ("timeout", timeout_seconds)):
+        if hasattr(client, option):
+            setattr(client, option, value)
+    return model
+
+
+def _hint(name: str) -> str:
+    known = [full for full in known_model_names() if ":" in full]
+    if ":" not in name:  # of all who serve a model of that name, prefer those we know best
+        ranked = sorted(known, key=lambda full: full.startswith(NATIVE))
+        by_model = {full.partition(":")[2]: full for full in ranked}
+        near = by_model.get(nearest(name, by_model) or "")
+    else:
+        near = nearest(name, known)
+    if near and near != name:
+        return f"did you mean `{near}`?"
+    return "for example `openai:MODEL`, `anthropic:MODEL`, `ollama:MODEL` or `script:story.yaml`"
+
+
+def _fault(error: BaseException, depth: int) -> Fault:
+    response = _read(error, "response")
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return Fault(
+        type=type(error).__name__,
+        module=type(error).__module__,
+        message=str(error)[:TEXT_MAX],
+        attributes=_attributes(error, response),
+        headers=_headers(_read(error, "headers") or _read(response, "headers")),
+        body=_body(_read(error, "body") or _read(response, "text")),
+        url=_url(_read(error, "request") or _read(response, "request")),
+        bases=tuple(f"{base.__module__}.{base.__qualname__}" for base in type(error).__mro__[1:-1]),
+        cause=_fault(cause, depth - 1) if cause and depth else None,
+        group=tuple(_fault(each, depth - 1) for each in _group(error)) if depth else (),
+    )
+
+
+def _group(error: BaseException) -> Sequence[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return cast("BaseExceptionGroup[BaseException]", error).exceptions
+    return ()
+
+
+def _read(subject: object, name: str) -> Any:
+    try:
+        return getattr(subject, name, None)
+    except Exception:  # noqa: BLE001 -- httpx properties raise RuntimeError or ResponseNotRead when unset
+        return None
+
+
+def _attributes(error: BaseException, response: object) -> Mapping[str, object]:
+    found = {name: _read(error, name) for name in SCALARS}
+    found["status_code"] = found["status_code"] or _read(response, "status_code")
+    return {name: value for name, value in found.items() if isinstance(value, str | int | float)}
+
+
+def _headers(headers: object) -> Mapping[str, str]:
+    if not isinstance(headers, Mapping):
+        return {}
+    pairs = cast("Mapping[object, object]", headers).items()
+    lowered = {str(name).lower(): str(value) for name, value in pairs}
+    return {name: value for name, value in lowered.items() if name not in SECRET_HEADERS}
+
+
+def _body(body: object) -> str:
+    match body:
+        case None:
+            return ""
+        case str():
+            return body[:TEXT_MAX]
+        case bytes():
+            return body.decode(errors="replace")[:TEXT_MAX]
+        case _:
+            return json.dumps(body, default=str)[:TEXT_MAX]
+
+
+def _url(request: object) -> str:
+    """Return where it was sent; a query may carry a key, so it is left out."""
+    return str(_read(request, "url") or "").partition("?")[0]

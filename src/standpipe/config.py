@@ -1,0 +1,393 @@
+"""What the operator says: standpipe.toml, and the environment, which nothing else reads.
+
+Rule 1: strict: an unknown key or a wrong type is an error with its line and the nearest right name.
+Rule 2: standpipe.toml holds NAMES of secrets; a value there is an error that does not repeat it.
+Rule 3: secrets leave the environment when they are read, so that no child inherits them.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from standpipe.errors import ConfigError, NotFoundError
+from standpipe.files import (
+    Lines,
+    convert,
+    is_table,
+    line_of,
+    load_toml_with_lines,
+    read_text,
+)
+from standpipe.ids import digest
+
+SETTINGS = "standpipe.toml"
+SETTINGS_BYTES = 256 * 1024
+SECRET_LENGTH_MIN = 8
+TOKEN_LENGTH_MIN = 16
+
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+Table = Mapping[str, object]
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A table of standpipe.toml."""
+
+
+class Budgets(Section, frozen=True):
+    """What one run may spend; `"none"` in the file, `None` here, is no limit."""
+
+    model_calls: Count | None = 50
+    actions: Count | None = 200
+    minutes: Seconds | None = 30.0
+    cost_usd: Seconds | None = 5.0
+
+
+class Failures(Section, frozen=True):
+    """When a failure stops a run, and how soon people see it."""
+
+    same_way: Annotated[int, Meta(ge=1, le=10)] = 2
+    visible_seconds: Seconds = 30.0
+    model_seconds: Seconds = 120.0
+    fallback_models: tuple[str, ...] = ()
+
+
+class ToolSettings(Section, frozen=True):
+    """What the operator says about a tool; `None` leaves what the tool says of itself."""
+
+    effect: Literal["read", "idempotent", "once"] | None = None
+    control: tuple[str, ...] | None = None
+    known: Mapping[str, tuple[str, ...]] | None = None
+    policy: Literal["allow", "ask", "deny"] | None = None
+    destructive: bool | None = None
+    reversible: bool | None = None
+    local: bool | None = None
+    returns: str | Mapping[str, str] | None = None
+    returns_media: str | None = None
+    timeout: Seconds | None = None
+    verify_after_seconds: Annotated[float, Meta(ge=0)] | None = None
+    idempotency_key: str | None = None
+    alternates: tuple[str, ...] | None = None
+    expected: tuple[str, ...] | None = None
+    poll: Seconds | None = None
+    same_way: Annotated[int, Meta(ge=1, le=10)] | None = None
+
+
+class Egress(Section, frozen=True):
+    """The hosts that can be reached; nothing else can."""
+
+    allow: tuple[str, ...] = ()
+
+
+class Mail(Section, frozen=True):
+    """Where mail is read and sent; `password_secret` is a NAME in the environment."""
+
+    smtp: str | None = None
+    maildir: str | None = None
+    imap: str | None = None
+    sender: str | None = field(name="from", default=None)
+    sent: str | None = None
+    user: str | None = None
+    password_secret: str | None = None
+
+
+class SecretSettings(Section, frozen=True):
+    """Where the value of a NAME in the environment may go; `{}` stands for the value."""
+
+    hosts: tuple[str, ...] = ()
+    header: str | None = None
+    query: str | None = None
+    basic: str | None = None
+    tools: tuple[str, ...] = ()
+
+
+class SqlSettings(Section, frozen=True):
+    """A database, and what may be read and written there."""
+
+    url: str
+    read: Mapping[str, tuple[str, ...]] = {}
+    write: Mapping[str, tuple[str, ...]] = {}
+
+
+class Sandbox(Section, frozen=True):
+    """Where tools may write."""
+
+    write: tuple[str, ...] = ("workspace",)
+    allow_unsandboxed: bool = False
+
+
+class Trust(Section, frozen=True):
+    """Files whose text counts as the operator's word, and how edits by others are taken."""
+
+    read: tuple[str, ...] = ()
+    outside_edits: Literal["human", "ask"] = "human"
+
+
+class JournalSettings(Section, frozen=True):
+    """Where the journal is kept; `url_secret` and `journal_key` are NAMES in the environment."""
+
+    store: Literal["sqlite", "postgres"] = "sqlite"
+    url_secret: str | None = None
+    journal_key: str | None = None
+
+
+class EngineSettings(Section, frozen=True):
+    """Who runs which run, when."""
+
+    kind: Literal["inline", "dbos"] = "inline"
+
+
+class Settings(Section, frozen=True):
+    """All of standpipe.toml."""
+
+    model: str | None = None
+    budgets: Budgets = Budgets()
+    failures: Failures = Failures()
+    tools: Mapping[str, ToolSettings] = {}
+    egress: Egress = Egress()
+    mail: Mail = Mail()
+    secrets: Mapping[str, SecretSettings] = {}
+    sql: Mapping[str, SqlSettings] = {}
+    sandbox: Sandbox = Sandbox()
+    trust: Trust = Trust()
+    journal: JournalSettings = JournalSettings()
+    engine: EngineSettings = EngineSettings()
+    schedule: tuple[Table, ...] = ()
+    notify: Table = {}
+    approvals: Table = {}
+    watch: Table = {}
+    console: Table = {}
+
+    @property
+    def digest(self) -> str:
+        """Name these settings; two runs under the same name had the same rules."""
+        return digest(msgspec.json.encode(self, order="sorted"))[:16]
+
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        """Every NAME in the environment that these settings mention."""
+        named = (self.mail.password_secret, self.journal.url_secret, self.journal.journal_key)
+        return tuple(sorted({*self.secrets, *(name for name in named if name)}))
+
+
+def find_home(path: Path | str | None = None) -> Path:
+    """Return the absolute path of a home; without `path` the current folder.
+
+    Raises:
+        NotFoundError: there is no such folder, or no standpipe.toml in it.
+    """
+    home = Path(path or ".").expanduser().absolute()
+    if not home.is_dir():
+        raise NotFoundError(f"no folder `{home}`", hint=f"standpipe init {path or 'DIR'}")
+    if not (home / SETTINGS).is_file():
+        hint = f"standpipe init {path or 'DIR'}, or name the home with --home DIR"
+        raise NotFoundError(f"no {SETTINGS} in `{home}`", hint=hint)
+    return home
+
+
+def load_settings(home: Path) -> Settings:
+    """Read standpipe.toml.
+
+    Raises:
+        NotFoundError: there is no home here.
+        ConfigError: it says something that cannot be meant.
+    """
+    path = find_home(home) / SETTINGS
+    text = read_text(path, limit_bytes=SETTINGS_BYTES)
+    found = load_toml_with_lines(text, name=SETTINGS)
+    _refuse(_values_of_secrets(found.value), found.lines)
+    found = found._replace(value=_without_limits(found.value))
+    settings = convert(found, Settings, name=SETTINGS, hints=_HINTS)
+    _refuse(_problems(settings), found.lines)
+    return settings
+
+
+class Environment:
+    """The environment of a process; secrets are taken out of it once and kept here."""
+
+    def __init__(self, variables: MutableMapping[str, str]) -> None:
+        self._variables = variables
+        self._taken: dict[str, str] = {}
+
+    def take_secrets(self, settings: Settings) -> Mapping[str, str]:
+        """Return the values of the declared secrets that are set, and remove them from the environment.
+
+        Raises:
+            ConfigError: a value is too short to be told apart from ordinary text.
+        """
+        values = self._take(settings.secret_names)
+        for name, value in values.items():
+            if len(value) < SECRET_LENGTH_MIN:
+                hint = "a shorter value cannot be masked without masking ordinary words"
+                what = f"secret `{name}` has fewer than {SECRET_LENGTH_MIN} characters"
+                raise ConfigError(f"{SETTINGS}: {what}", hint=hint)
+        return values
+
+    def take_model_credentials(self) -> Mapping[str, str]:
+        """Return what model clients need, by variable, and remove the keys from the environment."""
+        return {**self._take(_MODEL_KEYS), **_chosen(self._variables, _MODEL_ADDRESSES)}
+
+    def model_keys(self) -> tuple[str, ...]:
+        """Return which variables of model providers are set."""
+        known = {**self._variables, **self._taken}
+        return tuple(name for name in (*_MODEL_KEYS, *_MODEL_ADDRESSES) if known.get(name))
+
+    def for_children(self) -> dict[str, str]:
+        """Return the little that a tool's process inherits; never a secret."""
+        return dict(_chosen(self._variables, _INHERITED))
+
+    def portable(self) -> bool:
+        """Whether the fallbacks of other systems are to be used (`STANDPIPE_PORTABLE=1`)."""
+        return self._variables.get("STANDPIPE_PORTABLE") == "1"
+
+    def colour_wanted(self) -> bool:
+        """Whether nobody said no to colour (`NO_COLOR`, `TERM=dumb`)."""
+        return not self._variables.get("NO_COLOR") and self._variables.get("TERM") != "dumb"
+
+    def _take(self, names: Iterable[str]) -> Mapping[str, str]:
+        for name in names:
+            if value := self._variables.pop(name, ""):
+                self._taken[name] = value
+        return _chosen(self._taken, names)
+
+
+environment = Environment(os.environ)
+
+_BELONGS_OUTSIDE = "the value belongs into the environment; standpipe.toml holds its NAME"
+_VALUE_KEYS: tuple[str, ...] = ("value", "token", "key", "password", "api_key")
+_HINTS: Mapping[str, str] = dict.fromkeys(_VALUE_KEYS, _BELONGS_OUTSIDE)
+_MODEL_KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OLLAMA_API_KEY")
+_MODEL_ADDRESSES = ("ANTHROPIC_BASE_URL", "OPENAI_BASE_URL", "OLLAMA_BASE_URL")
+_INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "VIRTUAL_ENV")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_HOST = re.compile(r"\[[0-9A-Fa-f:.]+\](?::\d{1,5})?|(?:\*\.)?[A-Za-z0-9.-]+(?::\d{1,5})?")
+_PASSWORD_IN_URL = re.compile(r"://[^/@:]*:[^/@]+@")
+
+
+class _Problem(NamedTuple):
+    path: tuple[str | int, ...]
+    what: str
+    hint: str
+
+
+def _chosen(variables: Mapping[str, str], names: Iterable[str]) -> Mapping[str, str]:
+    return {name: variables[name] for name in names if variables.get(name)}
+
+
+def _refuse(problems: Iterable[_Problem], lines: Lines) -> None:
+    for path, what, hint in problems:
+        raise ConfigError(f"{SETTINGS}:{line_of(lines, path)}: {what}", hint=hint)
+
+
+def _without_limits(value: object) -> object:
+    """Read `"none"` in [budgets] as no limit."""
+    if is_table(value) and is_table(budgets := value.get("budgets")):
+        read = {key: None if each == "none" else each for key, each in budgets.items()}
+        return {**value, "budgets": read}
+    return value
+
+
+def _values_of_secrets(value: object) -> Iterator[_Problem]:
+    """Find values where names belong, before any other message could repeat them."""
+    hint = "write [secrets.NAME], and put the value into the environment variable NAME"
+    if is_table(value) and is_table(secrets := value.get("secrets")):
+        for name, table in secrets.items():
+            if not _looks_like_a_name(name):
+                what = "the name of a secret looks like its value"
+                yield _Problem(("secrets", name), what, hint)
+            if not is_table(table):
+                yield _Problem(("secrets", name), "a secret has a value here", hint)
+
+
+def _looks_like_a_name(text: str) -> bool:
+    """Names are words; a long run of letters and digits in both cases is a token."""
+    mixed = re.search(r"[a-z]", text) and re.search(r"[A-Z]", text) and re.search(r"\d", text)
+    return bool(_NAME.fullmatch(text)) and not (mixed and len(text) >= TOKEN_LENGTH_MIN)
+
+
+def _problems(settings: Settings) -> Iterator[_Problem]:
+    checks: tuple[Callable[[Settings], Iterator[_Problem]], ...] = (
+        _secret_problems,
+        _name_problems,
+        _url_problems,
+        _host_problems,
+        _tool_problems,
+    )
+    for check in checks:
+        yield from check(settings)
+
+
+def _secret_problems(settings: Settings) -> Iterator[_Problem]:
+    for name, secret in settings.secrets.items():
+        path = ("secrets", name)
+        ways = {"header": secret.header, "query": secret.query, "basic": secret.basic}
+        given = {way: template for way, template in ways.items() if template is not None}
+        if len(given) > 1:
+            yield _Problem(path, f"`{name}` is sent in two ways", f"keep one of {', '.join(given)}")
+        if secret.hosts and not given:
+            hint = 'add header = "Authorization: Bearer {}", or query, or basic'
+            yield _Problem(path, f"`{name}` has hosts, but no way to be sent there", hint)
+        if given and not secret.hosts:
+            yield _Problem(path, f"`{name}` has no hosts", 'add hosts = ["api.example.com"]')
+        for way, template in given.items():
+            if "{}" not in template:
+                hint = "put {} where the value belongs; the value itself stays in the environment"
+                yield _Problem((*path, way), f"`{way}` of `{name}` looks like a value", hint)
+
+
+def _name_problems(settings: Settings) -> Iterator[_Problem]:
+    names = {
+        ("mail", "password_secret"): settings.mail.password_secret,
+        ("journal", "url_secret"): settings.journal.url_secret,
+        ("journal", "journal_key"): settings.journal.journal_key,
+    }
+    for path, name in names.items():
+        if name is not None and not _looks_like_a_name(name):
+            hint = "write the NAME of an environment variable, and put the value there"
+            yield _Problem(path, f"`{'.'.join(path)}` looks like a value", hint)
+
+
+def _url_problems(settings: Settings) -> Iterator[_Problem]:
+    urls = {
+        ("mail", "smtp"): settings.mail.smtp,
+        ("mail", "imap"): settings.mail.imap,
+        **{("sql", name, "url"): sql.url for name, sql in settings.sql.items()},
+    }
+    for path, url in urls.items():
+        if url and _PASSWORD_IN_URL.search(url):
+            hint = "take the password out of the file; [mail] has `user` and `password_secret`"
+            yield _Problem(path, f"`{'.'.join(path)}` holds a password", hint)
+
+
+def _host_problems(settings: Settings) -> Iterator[_Problem]:
+    lists = {
+        ("egress", "allow"): settings.egress.allow,
+        **{("secrets", name, "hosts"): one.hosts for name, one in settings.secrets.items()},
+    }
+    for path, hosts in lists.items():
+        for index, host in enumerate(hosts):
+            if not _HOST.fullmatch(host):
+                hint = "write host or host:port, without https:// and without a path"
+                yield _Problem(
+                    (*path, index), f"`{'.'.join(path)}` has an entry that is no host", hint
+                )
+
+
+def _tool_problems(settings: Settings) -> Iterator[_Problem]:
+    words = {"untrusted", "trusted", "record"}
+    for name, tool in settings.tools.items():
+        match tool.returns:
+            case None:
+                continue
+            case str() as whole:
+                wrong = whole not in words - {"record"}
+            case fields:
+                wrong = not set(fields.values()) <= words
+        if wrong:
+            hint = 'write returns = "untrusted", "trusted", or { FIELD = "record" }'
+            yield _Problem(("tools", name, "returns"), f"`{name}` returns nothing we know", hint)

@@ -1,0 +1,117 @@
+"""All runs of a home at a glance.
+
+Rule 1: a run that says it is running, and whose process is gone, is lost, whoever asks first.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from msgspec import Struct
+
+from standpipe.ids import natural
+from standpipe.journal.projections import RunRow
+
+STATUSES = ("running", "blocked", "done", "failed", "cancelled", "lost")
+SUMMARY_BYTES = 200
+Alive = Callable[[int, str], bool]
+
+
+class FleetRun(Struct, frozen=True, kw_only=True):
+    """One line of `standpipe status`. There are no beats yet: `last_beat_at` is null."""
+
+    run: str
+    agent: str
+    task: str
+    status: str
+    summary: str
+    started_at: str
+    last_beat_at: str | None
+    last_progress_at: str | None
+    stalled: bool
+    cost_usd: float | None
+
+
+class Watcher(Struct, frozen=True):
+    """Somebody who would notice."""
+
+    kind: str
+    alive: bool
+    since: str
+
+
+class Cost(Struct, frozen=True):
+    """What the runs have cost; null while the price of one of them is unknown."""
+
+    total_usd: float | None
+
+
+class Fleet(Struct, frozen=True, kw_only=True):
+    """The shape of `status --json`."""
+
+    updated_at: str
+    counts: dict[str, int]
+    runs: tuple[FleetRun, ...]
+    watchers: tuple[Watcher, ...]
+    cost: Cost
+
+
+def fleet(rows: Iterable[RunRow], *, alive: Alive, now: str) -> Fleet:
+    """Fold the rows of a home, newest run first."""
+    ordered = sorted(rows, key=lambda row: natural(row.id), reverse=True)
+    runs = tuple(_run(row, status_of_row(row, alive)) for row in ordered)
+    counted = Counter(run.status for run in runs)
+    costs = [row.cost_usd for row in ordered if row.model_calls]
+    known = [cost for cost in costs if cost is not None]
+    return Fleet(
+        updated_at=now,
+        counts={status: counted[status] for status in STATUSES},
+        runs=runs,
+        watchers=(),
+        cost=Cost(round(sum(known), 6) if len(known) == len(costs) else None),
+    )
+
+
+def status_of_row(row: RunRow, alive: Alive) -> str:
+    """Return where a run stands, seen from outside."""
+    started = row.epoch > 0
+    gone = row.status == "running" and started and not alive(row.pid, row.process_started)
+    return "lost" if gone else row.status
+
+
+def sentence_of(fleet: Fleet) -> str:
+    """Say it in one line: "1 lost, 2 need you, 7 done"."""
+    words = {"lost": "lost", "failed": "failed", "blocked": "need you", "running": "running",
+             "done": "done", "cancelled": "cancelled"}  # fmt: skip
+    parts = [f"{fleet.counts[key]} {word}" for key, word in words.items() if fleet.counts[key]]
+    return ", ".join(parts) or "no runs yet"
+
+
+def _run(row: RunRow, status: str) -> FleetRun:
+    return FleetRun(
+        run=row.id,
+        agent=row.agent,
+        task=_cut(row.task_id or row.task),
+        status=status,
+        summary=_cut(_summary(row, status)),
+        started_at=row.started_at,
+        last_beat_at=None,
+        last_progress_at=row.last_at or None,
+        stalled=False,
+        cost_usd=row.cost_usd,
+    )
+
+
+def _summary(row: RunRow, status: str) -> str:
+    match status:
+        case "lost":
+            return f"its process is gone; `standpipe resume {row.id}` goes on where it stopped"
+        case "running":
+            return row.doing or "thinking"
+        case _:
+            return row.summary
+
+
+def _cut(text: str) -> str:
+    """Keep what fits into a line of a list; details come apart."""
+    head = text.encode()[:SUMMARY_BYTES].decode(errors="ignore")
+    return head if head == text else f"{head[:-1]}…"

@@ -1,0 +1,255 @@
+"""The story of a run, one line per entry worth telling: for the log, the live progress and the demo.
+
+Rule 1: a sentence says what happened, never that something was written down.
+Rule 2: the texts are foreign; whoever shows them makes them inert (`inert.py`).
+Rule 3: what succeeds without a trace outside is told once, when it starts; the rest when its end is known.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from msgspec import Struct
+
+from standpipe.actions import Effect
+from standpipe.desk.phrases import did, doing, receipt
+from standpipe.governor.recovery import (
+    Alternate,
+    Escalate,
+    Recovery,
+    Refresh,
+    Retry,
+    Return,
+    Skip,
+    Stop,
+    Wait,
+)
+from standpipe.journal.entries import (
+    AnswerGiven,
+    BlockedRaised,
+    BootLoaded,
+    CancelRequested,
+    Checked,
+    Decided,
+    Entry,
+    InDoubt,
+    LessonRecorded,
+    ModelFailed,
+    ModelResponded,
+    Noted,
+    Proposed,
+    Reconciled,
+    Restored,
+    RunCreated,
+    RunEnded,
+    RunLost,
+    ScopeSet,
+    SegmentEnded,
+    SegmentStarted,
+    Settled,
+    SiteClosed,
+    Verdict,
+)
+from standpipe.outcomes.outcome import Failed, Refused, Succeeded, Unknown
+from standpipe.policy.decision import Ask, Deny
+
+
+class Tone(StrEnum):
+    """How a line feels; each rendering has its own way to show it."""
+
+    PLAIN = "plain"
+    QUIET = "quiet"
+    GOOD = "good"
+    CARE = "care"
+    BAD = "bad"
+    PERSON = "person"
+
+
+class Sentence(Struct, frozen=True):
+    """One line for people."""
+
+    text: str
+    tone: Tone = Tone.PLAIN
+
+
+@dataclass(slots=True)
+class Teller:
+    """Tell entries in their order; a result needs the call it belongs to."""
+
+    proposed: dict[str, Proposed] = field(default_factory=dict[str, Proposed])
+
+    def tell(self, entry: Entry) -> Sentence | None:
+        """Return the line for the next entry, if it is worth one."""
+        body = entry.body
+        if isinstance(body, Proposed):
+            self.proposed[entry.action] = body
+        if entry.action:
+            return _of_action(entry, self.proposed.get(entry.action))
+        return _of_people(entry) or _of_run(entry)
+
+
+def sentence(entry: Entry) -> Sentence | None:
+    """Return the line of one entry alone."""
+    return Teller().tell(entry)
+
+
+def sentences(entries: Iterable[Entry]) -> Iterator[tuple[Entry, Sentence]]:
+    """Yield the entries worth telling, with their lines."""
+    teller = Teller()
+    for entry in entries:
+        if told := teller.tell(entry):
+            yield entry, told
+
+
+def _of_action(entry: Entry, call: Proposed | None) -> Sentence | None:
+    match entry.body:
+        case Proposed() as body:
+            return _proposal(body)
+        case Decided(decision=Ask(reason=reason, kind=kind)):
+            return None if kind == "question" else Sentence(f"held: {reason}", Tone.CARE)
+        case Decided(decision=Deny(reason=reason)):
+            return Sentence(f"not allowed: {reason}", Tone.CARE)
+        case Settled() as body:
+            return _result(body, call)
+        case Reconciled() as body:
+            return _verdict(body)
+        case InDoubt(what=what):
+            return Sentence(f"in doubt: {what}", Tone.CARE)
+        case _:
+            return None
+
+
+def _proposal(body: Proposed) -> Sentence | None:
+    if body.effect is not Effect.READ and body.origin != "agent":
+        return None  # told by its result
+    if body.tool in {"decide", "scope", "done"}:
+        return None  # told by its own entry
+    return Sentence(doing(body.tool, body.arguments), Tone.QUIET)
+
+
+def _result(body: Settled, call: Proposed | None) -> Sentence | None:
+    match body.outcome:
+        case Succeeded(value=value):
+            return _success(body.tool, value, call)
+        case Failed() | Unknown():
+            return Sentence(_failure(body), _tone(body.recovery))
+        case Refused(reason=reason):
+            return Sentence(f"refused: {reason}", Tone.CARE)
+
+
+def _success(tool: str, value: object, call: Proposed | None) -> Sentence | None:
+    if call and (call.effect is Effect.READ or call.origin == "agent"):
+        return None
+    name = receipt(value)
+    what = did(tool, call.arguments) if call else f"{tool} succeeded"
+    return Sentence(f"{what} (receipt {name})" if name else what, Tone.GOOD)
+
+
+def _failure(body: Settled) -> str:
+    outcome, place = body.outcome, f" from {body.host}" if body.host else ""
+    match outcome:
+        case Failed(code=code, kind=kind, message=message):
+            what = code or kind.replace("_", " ")
+            return (
+                f"{body.tool}: {what}{place}, {_now(body.recovery)}{_said(message, body.recovery)}"
+            )
+        case Unknown(message=message):
+            return f"{body.tool}: nobody knows whether it happened ({message})"
+        case _:
+            return f"{body.tool}: {_now(body.recovery)}"
+
+
+def _said(message: str, recovery: Recovery) -> str:
+    """Add what the other side said where a person or the agent has to act on it."""
+    return f" ({message})" if isinstance(recovery, Return | Skip | Escalate | Stop) else ""
+
+
+def _now(recovery: Recovery) -> str:  # noqa: PLR0911 -- one line per recovery
+    match recovery:
+        case Retry(delay_seconds=delay):
+            return f"tries again in {delay:.1f} s" if delay else "tries again"
+        case Wait(delay_seconds=delay):
+            return f"waits {delay:.1f} s as asked"
+        case Refresh():
+            return "the credential is renewed once"
+        case Alternate(tool=tool):
+            return f"tries {tool} instead"
+        case Return():
+            return "the agent is told"
+        case Skip():
+            return "goes on without it"
+        case Escalate(why=why):
+            return f"a person is asked: {why}"
+        case Stop(why=why):
+            return f"the run stops: {why}"
+
+
+def _tone(recovery: Recovery) -> Tone:
+    return Tone.BAD if isinstance(recovery, Escalate | Stop) else Tone.CARE
+
+
+def _verdict(body: Reconciled) -> Sentence:
+    match body.verdict:
+        case Verdict.HAPPENED:
+            name = receipt(body.value)
+            proof = f" (receipt {name})" if name else ""
+            return Sentence(
+                f"{body.tool} had happened, says {body.by}{proof}; not repeated", Tone.GOOD
+            )
+        case Verdict.ABSENT:
+            return Sentence(
+                f"{body.tool} had not happened, says {body.by}; it may be tried", Tone.CARE
+            )
+        case Verdict.GAVE_UP:
+            return Sentence(f"{body.tool} was given up by {body.by}: nobody can tell", Tone.BAD)
+
+
+def _of_people(entry: Entry) -> Sentence | None:
+    match entry.body:
+        case BlockedRaised(kind=kind, ask=ask):
+            return Sentence(f"{entry.key} {kind.replace('_', ' ')}: {ask}", Tone.PERSON)
+        case AnswerGiven(answer=answer, by=by):
+            return Sentence(f"answers {entry.key}: {answer} ({by})", Tone.PERSON)
+        case Noted(by=by, what=what, why=why):
+            return Sentence(f"{by} decides: {what}, because {why}")
+        case ScopeSet(tools=tools, why=why):
+            return Sentence(f"narrows itself to {', '.join(tools)}: {why}")
+        case Checked(checks=checks):
+            missing = [f"{check.name} ({check.evidence})" for check in checks if not check.passed]
+            return Sentence(f"not done yet: {'; '.join(missing)}", Tone.CARE) if missing else None
+        case LessonRecorded(id=name, statement=statement):
+            return Sentence(f"learned {name}: {statement}")
+        case CancelRequested(by=by):
+            return Sentence(f"{by} cancels the run", Tone.PERSON)
+        case Restored(changes=changes, by=by):
+            return Sentence(f"{by} takes back {len(changes)} file changes", Tone.PERSON)
+        case SiteClosed(site=site, by=by):
+            return Sentence(f"{by} resolved {site}", Tone.PERSON)
+        case _:
+            return None
+
+
+def _of_run(entry: Entry) -> Sentence | None:
+    match entry.body:
+        case RunCreated(task=task):
+            return Sentence(f"{entry.run} begins: {task}")
+        case BootLoaded(tokens=tokens):
+            return Sentence(f"remembers {tokens:,} tokens of memory", Tone.QUIET)
+        case SegmentStarted(pid=pid) if entry.key != "1":
+            return Sentence(f"goes on in process {pid}")
+        case ModelResponded(say=say) if say:
+            return Sentence(f"says: {say}", Tone.QUIET)
+        case ModelFailed(failed=failed, recovery=recovery, model=model):
+            what = failed.code or failed.kind.replace("_", " ")
+            text = f"{model}: {what}, {_now(recovery)}{_said(failed.message, recovery)}"
+            return Sentence(text, _tone(recovery))
+        case SegmentEnded(ended="yielded", why=why):
+            return Sentence(f"pauses: {why}", Tone.CARE)
+        case RunLost(cause=cause, in_flight=in_flight):
+            doing_then = f" during {in_flight}" if in_flight else ""
+            return Sentence(f"lost: its process was {cause}{doing_then}", Tone.BAD)
+        case RunEnded(status=status, summary=summary, why=why):
+            told = summary or why
+            return Sentence(f"{status}: {told}", Tone.GOOD if status == "done" else Tone.BAD)
+        case _:
+            return None

@@ -1,0 +1,232 @@
+"""The child in which tools run: `python -m standpipe.execution.worker`, started by `execution/pool.py`.
+
+Rule 1: descriptor 0 is the channel to the runtime, descriptor 1 the read end of its lifeline, 2 its log. A tool sees
+    none of them: it reads from nowhere, and what it prints goes to the log.
+Rule 2: when the runtime is gone, so is this process and everything it started, whatever it is doing.
+Rule 3: whatever a tool raises is answered as a `Fault`; only a bug of ours ends the process with a traceback.
+"""
+
+import asyncio
+import ctypes
+import fcntl
+import importlib
+import inspect
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from standpipe.actions import Raised, Returned
+from standpipe.execution import faults
+from standpipe.execution.frames import (
+    RESULT_BYTES_MAX,
+    Broken,
+    FrameTooLargeError,
+    Hello,
+    Init,
+    Request,
+    Source,
+    encode,
+    read_request,
+)
+from standpipe.execution.manifests import BadArgumentsError, Bound, ToolError, tools_of
+from standpipe.execution.tools import Surroundings, keep_secrets, settle_in
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Serve the runtime until it closes the channel."""
+    channel, lifeline = _detach()
+    _die_with_the_runtime(lifeline, portable="portable" in sys.argv[1:])
+    match read_request(channel):
+        case Init() as init:
+            bench = _load(init)
+        case _:
+            return
+    if isinstance(bench, Broken):
+        channel.sendall(encode(bench))
+        return
+    channel.sendall(encode(Hello(tuple(bound.tool for bound in bench.values()))))
+    while isinstance(request := read_request(channel), Request):
+        os.chdir(init.home)  # the last tool may have gone elsewhere
+        channel.sendall(_frame(_answer(bench, request)))
+
+
+def _detach() -> tuple[socket.socket, int]:
+    channel, lifeline = socket.socket(fileno=os.dup(0)), os.dup(1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(2, 1)
+    os.close(null)
+    return channel, lifeline
+
+
+def _die_with_the_runtime(lifeline: int, *, portable: bool) -> None:
+    """End this process group as soon as the runtime is gone.
+
+    The runtime holds the only write end of the lifeline and never writes. On Linux the kernel
+    itself kills the group when that end closes, also when a tool holds the interpreter lock;
+    elsewhere a thread does it, as soon as it gets that lock. `PR_SET_PDEATHSIG` is the last
+    resort: it ends this process only.
+    """
+    if sys.platform == "linux" and not portable:
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(lifeline, 10, signal.SIGKILL)  # F_SETSIG has no name in Python 3.11's fcntl
+        flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
+
+
+def _watch(lifeline: int) -> None:
+    while os.read(lifeline, 1):
+        pass
+    os.killpg(0, signal.SIGKILL)
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    module: ModuleType
+    source: bytes
+    origin: str
+
+
+def _load(init: Init) -> dict[str, Bound] | Broken:
+    """Import the tools; what they print or leave behind is theirs."""
+    os.chdir(init.home)
+    settle_in(Surroundings(home=init.home, workspace=init.workspace, settings=init.settings))
+    keep_secrets(init.secrets)
+    try:
+        loaded = [_builtin(name) for name in init.modules]
+        if init.source is not None:
+            loaded.append(_home_tools(init.home, init.source))
+    except BaseException as error:  # noqa: BLE001 -- a module of the user may raise anything, SystemExit too
+        return _broken(error, init.source)
+    return _bench(loaded)
+
+
+def _builtin(name: str) -> _Loaded:
+    module = importlib.import_module(name)
+    return _Loaded(module, Path(str(module.__file__)).read_bytes(), "builtin")
+
+
+def _home_tools(home: str, source: Source) -> _Loaded:
+    """Run the text of tools.py as module `tools`; modules beside it can be imported by it."""
+    sys.path.append(home)  # last, so that a `json.py` of the home replaces nothing
+    sys.dont_write_bytecode = True  # a home is the user's folder
+    module = ModuleType("tools")
+    module.__file__ = source.path
+    sys.modules["tools"] = module  # annotations are looked up there
+    exec(compile(source.text, source.path, "exec"), vars(module))  # noqa: S102 -- the operator's own code
+    return _Loaded(module, source.text.encode(), "home")
+
+
+def _bench(loaded: list[_Loaded]) -> dict[str, Bound] | Broken:
+    bench: dict[str, Bound] = {}
+    for each in loaded:
+        file = str(each.module.__file__)
+        try:
+            offered = tools_of(each.module, source=each.source, origin=each.origin)
+        except ToolError as error:
+            return Broken(file, error.line, str(error), error.hint)
+        for bound in offered:
+            name = bound.tool.name
+            if name in bench:
+                return Broken(file, 0, f"two tools are called `{name}`", "rename one of them")
+            bench[name] = bound
+    return bench
+
+
+def _broken(error: BaseException, source: Source | None) -> Broken:
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [(frame.filename, frame.lineno or 0) for frame in frames]
+    if isinstance(error, SyntaxError) and error.filename:
+        places.append((error.filename, error.lineno or 0))
+    file, line = places[-1] if places else ("", 0)
+    if source is not None:
+        # The line of tools.py that led there, not the inside of a library.
+        own = [number for name, number in places if name == source.path]
+        file, line = (source.path, own[-1]) if own else (file, line)
+    hint = ""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        hint = f"install `{error.name}` where standpipe is installed ({sys.prefix})"
+    fault = faults.fault_of(error)
+    return Broken(file, line, f"{fault.type}: {fault.message}", hint)
+
+
+def _answer(bench: Mapping[str, Bound], request: Request) -> Returned | Raised:
+    keep_secrets(request.secrets)
+    bound = bench.get(request.tool)
+    if bound is None:
+        return faults.refused(faults.UNKNOWN_TOOL, f"no tool `{request.tool}` in this worker")
+    try:
+        step = _step(bound, request)
+    except BadArgumentsError as error:
+        return faults.refused(faults.BAD_ARGUMENTS, str(error))
+    return _carried_out(step, own_file=bound.file)
+
+
+def _step(bound: Bound, request: Request) -> Callable[[], object]:
+    """Return what to do, with the arguments as the function wants them."""
+    if request.op == "refresh":
+        return bound.refresh or _nothing
+    arguments = bound.arguments(bytes(request.arguments))
+    if bound.tool.idempotency_key is not None:
+        arguments[bound.tool.idempotency_key] = request.key
+    if request.op == "call":
+        return lambda: bound.function(**arguments)
+    verify = bound.verify or _nothing
+    wanted = _accepted(verify, arguments)
+    return lambda: verify(**wanted)
+
+
+def _nothing() -> None:
+    """Stand in for a `verify` or `refresh` nobody declared: it cannot tell."""
+
+
+def _accepted(
+    function: Callable[..., object], arguments: Mapping[str, object]
+) -> dict[str, object]:
+    """Return the arguments a `verify` asks for by name; it need not repeat the whole signature."""
+    parameters = inspect.signature(function).parameters
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
+        return dict(arguments)
+    return {name: value for name, value in arguments.items() if name in parameters}
+
+
+def _carried_out(step: Callable[[], object], *, own_file: str) -> Returned | Raised:
+    try:
+        value = step()
+        if inspect.isawaitable(value):
+            value = asyncio.run(_awaited(value))
+    except BaseException as error:  # noqa: BLE001 -- the one place of this process where a tool's exception becomes a value
+        return Raised(faults.fault_of(error, own_file=own_file))
+    try:
+        return Returned(faults.as_json(value))
+    except ValueError as error:
+        return faults.refused(faults.RESULT_NOT_JSON, str(error))
+
+
+async def _awaited(value: Awaitable[object]) -> object:
+    return await value
+
+
+def _frame(reply: Returned | Raised) -> bytes:
+    """Return the frame of a reply, or of the reason why there can be none."""
+    try:
+        return encode(reply, bytes_max=RESULT_BYTES_MAX)
+    except FrameTooLargeError as error:
+        return encode(faults.refused(faults.RESULT_TOO_LARGE, f"the result is {error}"))
+    except ValueError as error:
+        return encode(faults.refused(faults.RESULT_NOT_JSON, str(error)))
+
+
+if __name__ == "__main__":
+    main()

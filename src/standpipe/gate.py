@@ -1,0 +1,91 @@
+"""The one gate. Read `Gate.perform` from top to bottom: that is the product.
+
+propose -> policy -> intend -> execute -> judge -> recover -> tell
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from standpipe.actions import Action, Done, Tool
+from standpipe.execution.executor import Executor
+from standpipe.governor.recovery import Recovery, Refresh, Retry, Wait
+from standpipe.ids import alternate_id
+from standpipe.journal.drafts import idempotency_key
+from standpipe.journal.record import Record
+from standpipe.journal.views import Decide, Doubt, Intend, Reconcile, Repeat, Settle, Step
+from standpipe.outcomes.classify import judge
+from standpipe.outcomes.outcome import Outcome, Unknown
+from standpipe.policy.decision import Allow, Decision
+from standpipe.policy.rulebook import RULES, Rule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """Decide, write down, do once, judge, and choose what comes next."""
+
+    record: Record
+    executor: Executor
+    tool: Callable[[str], Tool]
+    rules: Sequence[Rule] = RULES
+
+    async def perform(self, action: Action) -> Outcome:
+        """Perform `action` and tell what became of it; asked again, tell the same."""
+        while isinstance(await self.admit(action), Allow):
+            done = await self.executor.attempt(action, key=idempotency_key(action))
+            if not await self.follow(action, await self.settle(action, done)):
+                break
+        if alternate := self.record.alternate(action):
+            return await self.perform(self.instead(action, alternate))
+        return self.record.told(action)
+
+    async def admit(self, action: Action) -> Decision:
+        """Propose, decide, and if it may happen, write down that it is about to."""
+        step = await self.clear_up(action)
+        if isinstance(step, Decide):
+            await self.record.decide(action, step, self.rules)
+            step = self.record.next(action)
+        match step:
+            case Intend(attempt) if await self.record.hold_off(action):
+                await self.record.intend(action, attempt, tree=await self.executor.prepare(action))
+                return Allow("intended")
+            case Repeat():
+                return Allow("the same attempt again, with the same key")
+            case _:
+                return self.record.decision(action)
+
+    async def settle(self, action: Action, done: Done) -> Recovery:
+        """Judge what came back, choose what comes next, write both down."""
+        return await self.record.settle(action, done, judge(action.tool, done.result))
+
+    async def follow(self, action: Action, recovery: Recovery) -> bool:
+        """Do what was chosen; return whether the action is to be admitted once more."""
+        match recovery:
+            case Retry(delay_seconds=delay) | Wait(delay_seconds=delay):
+                return await self.record.wait(delay)
+            case Refresh():
+                await self.executor.refresh(action.tool)
+                return True
+            case _:
+                return isinstance(self.record.told(action), Unknown)
+
+    async def clear_up(self, action: Action) -> Step:
+        """Find out what an attempt nobody saw the end of came to; then return what may happen next."""
+        match step := self.record.next(action):
+            case Reconcile(attempt):
+                found = await self.executor.verify(action, key=idempotency_key(action))
+                await self.record.verified(action, attempt, found)
+            case Doubt(attempt):
+                await self.record.doubt(action, attempt)
+            case Settle() as said:
+                found = await self.executor.verify(action, key=idempotency_key(action))
+                await self.record.answered(action, said, found)
+            case _:
+                return step
+        return self.record.next(action)
+
+    def instead(self, action: Action, name: str) -> Action:
+        """Return the same call of another tool, as an action of its own."""
+        left = tuple(other for other in action.tool.alternates if other != name)
+        return replace(action, id=alternate_id(action.id), tool=replace(self.tool(name), alternates=left))

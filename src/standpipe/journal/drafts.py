@@ -1,0 +1,205 @@
+"""What the gate writes down, as pure functions from what it knows to what it says.
+
+Rule 1: an entry and the question it raises are written together: nothing is held that nobody can answer.
+"""
+
+import hashlib
+from datetime import datetime, timedelta
+
+import msgspec
+
+from standpipe.actions import TRUSTED, Action, Done, Label
+from standpipe.governor.fingerprint import Fingerprints
+from standpipe.governor.recovery import Escalate, Recovery, Wait
+from standpipe.journal.entries import (
+    BlockedRaised,
+    Decided,
+    Draft,
+    InDoubt,
+    Intended,
+    Proposed,
+    Reconciled,
+    Settled,
+    Verdict,
+)
+from standpipe.outcomes.outcome import Failed, Outcome
+from standpipe.policy.decision import Allow, Ask, Decision, Deny
+
+PARK_HOURS = 24
+_SHOWN = 120
+
+
+def proposed(action: Action) -> Draft:
+    """Say that the agent wants this."""
+    tool = action.tool
+    body = Proposed(
+        tool=tool.name,
+        arguments=action.arguments,
+        effect=tool.effect,
+        manifest=tool.digest,
+        why=action.why,
+        label=action.label,
+        call_id=action.call_id,
+        siblings=action.siblings,
+        reversible=tool.reversible or tool.local,
+        origin=tool.origin,
+    )
+    return Draft(action.id, body)
+
+
+def decided(
+    action: Action, decision: Decision, *, number: int, blocker: str = "", by: str = "policy",
+    recovery: Recovery | None = None,
+) -> Draft:  # fmt: skip
+    """Say what may happen, for exactly this call."""
+    body = Decided(decision, digest=action.digest, by=by, recovery=recovery, blocker=blocker)
+    return Draft(f"{action.id}#{number}", body)
+
+
+def question(action: Action, ask: Ask, *, blocker: str, now: datetime) -> Draft:
+    """Put a held call, or the agent's question, to a human."""
+    words = ask.kind == "question"
+    body = BlockedRaised(
+        kind=ask.kind,
+        ask=ask.reason if words else f"may I {call_text(action)}?",
+        why=action.why if words else ask.reason,
+        action=action.id,
+        tool=action.tool.name,
+        setting=ask.setting,
+        choices=() if words else ("yes", "no"),
+        expires_at=_after(now, hours=PARK_HOURS),
+        shows={} if words else action.arguments,
+    )
+    return Draft(blocker, body)
+
+
+def intended(action: Action, *, attempt: int, tree: str) -> Draft:
+    """Say that it is about to happen."""
+    key = idempotency_key(action)
+    body = Intended(attempt, key, deadline_seconds=action.tool.timeout_seconds, tree=tree)
+    return Draft(f"{action.id}#{attempt}", body)
+
+
+def idempotency_key(action: Action) -> str:
+    """Derive the key that is the same for every attempt of this action, and for no other."""
+    return f"{action.id}-{hashlib.sha256(action.digest.encode()).hexdigest()[:10]}"
+
+
+def settled(  # noqa: PLR0913 -- one fact each
+    action: Action, done: Done, outcome: Outcome, recovery: Recovery, *,
+    prints: Fingerprints | None, attempt: int,
+) -> Draft:  # fmt: skip
+    """Say what an attempt came to, and what comes next."""
+    host = outcome.host if isinstance(outcome, Failed) else ""
+    body = Settled(
+        tool=action.tool.name,
+        attempt=attempt,
+        outcome=outcome,
+        recovery=recovery,
+        label=label_of(action),
+        instance=prints.instance if prints else "",
+        site=prints.site if prints else "",
+        cause=prints.cause if prints else "",
+        template=prints.template if prints else "",
+        host=host,
+        changes=done.changes,
+        seconds=round(done.seconds, 3),
+    )
+    return Draft(f"{action.id}#{attempt}", body)
+
+
+def label_of(action: Action) -> Label:
+    """Return the label of what a tool brings back."""
+    foreign = str(action.arguments.get("path", "")).startswith("untrusted/")
+    if action.tool.returns == "trusted" or (action.tool.origin == "agent" and not foreign):
+        return TRUSTED
+    return Label(sources=(action.id,))
+
+
+def escalated(
+    tool: str, failed: Failed, recovery: Recovery, *, action: str, blocker: str, site: str, now: datetime
+) -> Draft:  # fmt: skip
+    """Put a failure to a human: what failed, why it stops here, what an answer does."""
+    if isinstance(recovery, Wait):
+        until = now + timedelta(seconds=recovery.delay_seconds)
+        body = BlockedRaised(
+            kind="wait",
+            ask=f"`{tool}` may be tried again later; nothing to do",
+            why=recovery.why,
+            action=action,
+            tool=tool,
+            default="resume",
+            expires_at=_after(until, hours=0),
+        )
+    else:
+        body = BlockedRaised(
+            kind="failure",
+            ask=f"`{tool}` failed: {failed.message}. What now?",
+            why=recovery.why,
+            action=action,
+            tool=tool,
+            site=site,
+            expires_at=_after(now, hours=PARK_HOURS),
+        )
+    return Draft(blocker, body)
+
+
+def in_doubt(action: Action, *, attempt: int, blocker: str, now: datetime) -> tuple[Draft, Draft]:
+    """Say that nobody here can tell whether it happened, and ask."""
+    what = f"{call_text(action)}: it may have happened, and there is nothing to ask"
+    body = BlockedRaised(
+        kind="in_doubt",
+        ask=f"did it happen: {call_text(action)}?",
+        why="the answer was lost after the call had started; it is never repeated blindly",
+        action=action.id,
+        tool=action.tool.name,
+        choices=("yes", "no", "give-up"),
+        expires_at=_after(now, hours=PARK_HOURS),
+        shows=action.arguments,
+    )
+    return Draft(f"{action.id}#{attempt}", InDoubt(attempt, what, blocker)), Draft(blocker, body)
+
+
+def reconciled(
+    action: Action, verdict: Verdict, *, attempt: int, by: str, value: object = None
+) -> Draft:
+    """Say what `verify`, or a human, knows."""
+    body = Reconciled(action.tool.name, attempt, verdict, by, value)
+    return Draft(f"{action.id}#{attempt}", body)
+
+
+def needs_human(recovery: Recovery, *, wait_seconds_max: float) -> bool:
+    """Return whether a recovery ends the run until somebody, or the clock, says go."""
+    match recovery:
+        case Escalate():
+            return True
+        case Wait(delay_seconds=delay):
+            return delay > wait_seconds_max
+        case _:
+            return False
+
+
+def answered(answer: str, by: str) -> Decision:
+    """Read a human's yes or no; whatever else was said is an answer in words."""
+    word = answer.strip().casefold()
+    if word in {"no", "n", "deny", "denied"}:
+        return Deny(by, "a person said no")
+    if word.startswith("no:") or word.startswith("no,"):
+        return Deny(by, f"a person said no: {answer.strip()[3:].strip()}")
+    return Allow(by)
+
+
+def call_text(action: Action) -> str:
+    """Write a call so that a person can judge it in one line."""
+    parts = [f"{name}={_short(value)}" for name, value in action.arguments.items()]
+    return f"{action.tool.name}({', '.join(parts)})"
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    text = " ".join(text.split())
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _after(now: datetime, *, hours: int) -> str:
+    return (now + timedelta(hours=hours)).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,77 @@
+"""The record of one run, as its owner writes it.
+
+Rule 1: a sentence that the table of states does not allow is refused before it is written.
+Rule 2: what others posted (answers, cancel) is seen at the next `refresh`.
+Rule 3: whoever wants to tell people what happens listens here; listeners see only what is on disk.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from standpipe.journal.entries import Body, Draft, Entry
+from standpipe.journal.states import State, step
+from standpipe.journal.store import Store
+
+Listener = Callable[[Entry], None]
+
+
+@dataclass(slots=True)
+class Journal:
+    """Append and read one run under one epoch."""
+
+    store: Store
+    run: str
+    epoch: int
+    listeners: list[Listener] = field(default_factory=list[Listener])
+    entries: list[Entry] = field(default_factory=list[Entry])
+    _stories: dict[str, list[Entry]] = field(default_factory=dict[str, list[Entry]])
+    _states: dict[str, State] = field(default_factory=dict[str, State])
+
+    async def refresh(self) -> Sequence[Entry]:
+        """Read what others wrote since the last look; return all entries."""
+        after = self.entries[-1].seq if self.entries else 0
+        for entry in await self.store.read(self.run, after):
+            self._take(entry)
+        return self.entries
+
+    async def append(self, *drafts: Draft) -> None:
+        """Write sentences, all or none, and be sure they are on disk.
+
+        Raises:
+            StateError: the table of states does not allow one of them.
+            FencedError: this run has a newer owner.
+            JournalError: it cannot be written; nothing may happen.
+        """
+        self._check(drafts)
+        written = await self.store.append(self.run, self.epoch, drafts)
+        expected = self.entries[-1].seq + 1 if self.entries else 1
+        own = [entry for entry in written if entry.run == self.run]
+        if [entry.seq for entry in own] == list(range(expected, expected + len(own))):
+            for entry in own:
+                self._take(entry)
+        else:  # somebody posted in between, or it was there already
+            await self.refresh()
+
+    def story(self, action: str) -> Sequence[Entry]:
+        """Return the entries about one action."""
+        return self._stories.get(action, ())
+
+    def has(self, key: str, kind: type[Body]) -> bool:
+        """Return whether a sentence of this kind and key is there."""
+        return any(entry.key == key and isinstance(entry.body, kind) for entry in self.entries)
+
+    def _check(self, drafts: Sequence[Draft]) -> None:
+        states: dict[str, State] = {}
+        for draft in drafts:
+            action = draft.key.partition("#")[0]
+            known = states.get(action, self._states.get(action, State.NEW))
+            states[action] = step(known, draft.body, action=action)
+
+    def _take(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        if action := entry.action:
+            self._stories.setdefault(action, []).append(entry)
+            known = self._states.get(action, State.NEW)
+            self._states[action] = step(known, entry.body, action=action)
+        for listener in self.listeners:
+            listener(entry)

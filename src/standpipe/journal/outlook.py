@@ -1,0 +1,131 @@
+"""What the gate may know before it decides: the run so far, and what the home remembers.
+
+Rule 1: everything here is read from the journal and its projections; nothing is kept beside them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import msgspec
+
+from standpipe.actions import Action
+from standpipe.clock import Clock
+from standpipe.governor.budget import Limits, Spent, over
+from standpipe.governor.sites import Site, may_try
+from standpipe.journal.entries import Entry, ModelResponded, Proposed, SegmentStarted
+from standpipe.journal.journal import Journal
+from standpipe.journal.projections import SITES, TOOLS, WAITS, ToolRow, WaitRow, read_row
+from standpipe.journal.views import answers, created, readings, scope
+from standpipe.policy.egress import host_of
+from standpipe.policy.situation import Reading, Situation
+
+_READ_MAX = 200_000  # characters of one reading that are searched for a value's origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """Build the situation of a call. `called` names a result in a sentence."""
+
+    journal: Journal
+    clock: Clock
+    limits: Limits
+    tools: Sequence[str]
+    egress: Sequence[str]
+    wait_seconds_max: float
+    trusted: Sequence[str]
+    called: Callable[[str, object], str]
+    secrets_in: Callable[[object], tuple[str, ...]]
+
+    async def situation(self, action: Action) -> Situation:
+        """Return what the rules may know about this moment."""
+        entries = self.journal.entries
+        blocked = await self.open_site(action)
+        return Situation(
+            tools=tuple(self.tools),
+            scope=scope(entries),
+            egress=tuple(self.egress),
+            trusted=(created(entries).task, *(a.answer for a in answers(entries).values()), *self.trusted),
+            readings=tuple(self._readings(entries)),
+            over_budget=over(self.limits, spent(entries, self.clock.now())),
+            open_site=_refusal(blocked) if blocked else await self._pause(action),
+            secrets_in=self.secrets_in,
+        )
+
+    async def open_site(self, action: Action) -> Site | None:
+        """Return the site that refuses this call for now, if there is one."""
+        index = read_row(ToolRow, await self.journal.store.row(TOOLS, action.tool.name))
+        host = _host(action)
+        for name in () if index is None else index.sites:
+            site = read_row(Site, await self.journal.store.row(SITES, name))
+            here = site is not None and (not host or not site.host or site.host == host)
+            if site and here and not may_try(site, self.clock.now()):
+                return site
+        return None
+
+    async def seen(self, site: str) -> int:
+        """Return how often a site has failed since anything resolved it."""
+        row = read_row(Site, await self.journal.store.row(SITES, site))
+        return row.count if row else 0
+
+    async def host_wait(self, action: Action) -> float:
+        """Return the seconds for which the other side asked not to be called."""
+        waits = [0.0]
+        for name in filter(None, (_host(action), action.tool.name)):
+            row = read_row(WaitRow, await self.journal.store.row(WAITS, name))
+            if row:
+                until = datetime.fromisoformat(row.from_at) + timedelta(seconds=row.delay_seconds)
+                waits.append((until - self.clock.now()).total_seconds())
+        return max(waits)
+
+    async def _pause(self, action: Action) -> str | None:
+        seconds = await self.host_wait(action)
+        if seconds <= self.wait_seconds_max:
+            return None
+        return f"the other side of `{action.tool.name}` asked not to be called for another {seconds:.0f} s"
+
+    def _readings(self, entries: Sequence[Entry]) -> list[Reading]:
+        found: list[Reading] = []
+        for reading in readings(entries):
+            text = msgspec.json.encode(reading.value).decode() if not isinstance(reading.value, str) else reading.value
+            name = self.called(reading.tool, reading.arguments)
+            found.append(Reading(reading.action, name, text[:_READ_MAX], reading.label))
+        return found
+
+
+def spent(entries: Sequence[Entry], now: datetime) -> Spent:
+    """Return what a run has used of its budget; waiting for people costs no minutes."""
+    calls = [entry.body for entry in entries if isinstance(entry.body, ModelResponded)]
+    costs = [body.cost_usd for body in calls if body.cost_usd is not None]
+    return Spent(
+        model_calls=len(calls),
+        actions=sum(
+            isinstance(entry.body, Proposed) and entry.body.origin != "agent" for entry in entries
+        ),
+        seconds=_worked_seconds(entries, now),
+        cost_usd=sum(costs) if costs else None,
+    )
+
+
+def _worked_seconds(entries: Sequence[Entry], now: datetime) -> float:
+    worked, started, last = 0.0, None, None
+    for entry in entries:
+        at = datetime.fromisoformat(entry.at)
+        if isinstance(entry.body, SegmentStarted):
+            if started and last:
+                worked += (last - started).total_seconds()
+            started = at
+        last = at
+    return worked + ((now - started).total_seconds() if started else 0.0)
+
+
+def _host(action: Action) -> str:
+    url = action.arguments.get("url")
+    return (host_of(url) or "") if isinstance(url, str) else ""
+
+
+def _refusal(site: Site) -> str:
+    return (
+        f"`{site.tool}` failed {site.count} times the same way ({site.kind}: {site.message}) and is not tried again "
+        f"until somebody answers {site.blocker or 'the question about it'}"
+    )

@@ -1,0 +1,56 @@
+"""The seam: what keeps the entries. Every implementation passes `testing/store_suite.py`.
+
+Rule 1: `append` is for the owner of a run and is fenced by its epoch; `post` is for everybody else
+(answers, cancel) and is not. Both are all or nothing and on disk once they return.
+Rule 2: a draft whose (run, key, kind) is there already is not written again; the recorded entry is told.
+Rule 3: projections are written in the transaction of the append, never after it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from standpipe.journal.entries import Draft, Entry, RunCreated
+
+
+class Store(Protocol):
+    async def create(self, created: RunCreated) -> str:
+        """Begin a run and return its id; a known `caller_id` returns the run that has it."""
+        ...
+
+    async def start_segment(self, run: str, draft: Draft) -> int:
+        """Raise the epoch, write `draft` under it, and return it."""
+        ...
+
+    async def append(self, run: str, epoch: int, drafts: Sequence[Draft]) -> Sequence[Entry]:
+        """Write as the owner; raise FencedError if a newer epoch exists."""
+        ...
+
+    async def post(self, run: str, drafts: Sequence[Draft]) -> Sequence[Entry]:
+        """Write as anybody else, under the epoch the run has."""
+        ...
+
+    async def read(self, run: str, after: int = 0) -> Sequence[Entry]:
+        """Return the entries of a stream with `seq` > `after`, oldest first."""
+        ...
+
+    async def streams(self) -> Sequence[str]:
+        """Return the names of all streams, the home's included."""
+        ...
+
+    async def number(self, series: str) -> int:
+        """Return the next number of a series; gaps are possible, repeats are not."""
+        ...
+
+    async def row(self, view: str, key: str) -> bytes | None:
+        """Return one row of a projection as JSON."""
+        ...
+
+    async def rows(self, view: str) -> Mapping[str, bytes]:
+        """Return all rows of a projection, by key."""
+        ...
+
+    async def seal(self) -> None:
+        """Cover the heads that changed since the last seal."""
+        ...
+
+    async def close(self) -> None: ...

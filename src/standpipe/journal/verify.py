@@ -1,0 +1,52 @@
+"""Check that a journal says what was written: dense numbers, unbroken chains, legal steps."""
+
+from msgspec import Struct
+
+from standpipe.errors import StateError
+from standpipe.journal.entries import GENESIS, Entry, encode, link
+from standpipe.journal.states import State, step
+from standpipe.journal.store import Store
+
+
+class Verdict(Struct, frozen=True):
+    """What `journal verify` found; `broken` is empty when it is whole."""
+
+    streams: int
+    entries: int
+    broken: tuple[str, ...]
+
+    @property
+    def whole(self) -> bool:
+        return not self.broken
+
+
+async def verify(store: Store) -> Verdict:
+    """Read every stream from the beginning and check each link."""
+    names = await store.streams()
+    broken: list[str] = []
+    count = 0
+    for name in names:
+        entries = await store.read(name)
+        count += len(entries)
+        broken += _faults(name, list(entries))
+    return Verdict(len(names), count, tuple(broken))
+
+
+def _faults(name: str, entries: list[Entry]) -> list[str]:
+    prev, states, faults = GENESIS, dict[str, State](), list[str]()
+    for number, entry in enumerate(entries, 1):
+        own = link(
+            run=entry.run, seq=entry.seq, epoch=entry.epoch, key=entry.key, kind=entry.kind,
+            v=entry.v, at=entry.at, data=encode(entry.body), prev=prev,
+        )  # fmt: skip
+        if entry.seq != number:
+            faults.append(f"{name}: entry {number} is missing")
+        if (entry.prev, entry.hash) != (prev, own):
+            faults.append(f"{name}/{entry.seq}: {entry.kind} is not what was written")
+        if action := entry.action:
+            try:
+                states[action] = step(states.get(action, State.NEW), entry.body, action=action)
+            except StateError as error:
+                faults.append(f"{name}/{entry.seq}: {error.message}")
+        prev = entry.hash
+    return faults

@@ -1,0 +1,317 @@
+"""Questions to the journal, answered by pure folds."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from standpipe.actions import Action, Effect, Label, Tool, join
+from standpipe.errors import StateError
+from standpipe.governor.recovery import Alternate, Escalate, Refresh, Retry, Stop, Wait
+from standpipe.journal.entries import (
+    AnswerGiven,
+    BlockedRaised,
+    CancelRequested,
+    Decided,
+    Entry,
+    InDoubt,
+    Intended,
+    ModelFailed,
+    Proposed,
+    Reconciled,
+    RunCreated,
+    ScopeSet,
+    Settled,
+    Verdict,
+)
+from standpipe.journal.states import State, state_after
+from standpipe.outcomes.outcome import Failed, Kind, Outcome, Refused, Succeeded, Unknown
+from standpipe.policy.decision import Allow, Ask, Decision, Deny
+
+
+class Decide(Struct, frozen=True):
+    """Nobody has decided; or somebody has answered, and `answer` says what."""
+
+    answer: str | None = None
+    by: str = ""
+
+
+class Intend(Struct, frozen=True):
+    """It may happen: write the intent of this attempt, then act."""
+
+    attempt: int
+
+
+class Repeat(Struct, frozen=True):
+    """The intent is there and repeating does no harm: act again, same attempt, same key."""
+
+    attempt: int
+
+
+class Reconcile(Struct, frozen=True):
+    """It may have happened: ask `verify` first."""
+
+    attempt: int
+
+
+class Doubt(Struct, frozen=True):
+    """It may have happened and there is nothing to ask: a human has to say."""
+
+    attempt: int
+
+
+class Settle(Struct, frozen=True):
+    """A human said what became of it."""
+
+    attempt: int
+    answer: str
+    by: str
+
+
+class Tell(Struct, frozen=True):
+    """It is over, or held: tell what stands, do nothing."""
+
+
+Step = Decide | Intend | Repeat | Reconcile | Doubt | Settle | Tell
+
+
+def next_step(action: Action, story: Sequence[Entry], answers: Mapping[str, AnswerGiven]) -> Step:
+    """Return what may happen next with an action after its `story` (the table of `states.py`, read).
+
+    Raises:
+        StateError: this id was proposed before with another call.
+    """
+    bodies = [entry.body for entry in story]
+    _same_call(action, story)
+    match state_after(bodies, action=action.id):
+        case State.NEW | State.PROPOSED:
+            return Decide()
+        case State.HELD:
+            return _held(story, answers)
+        case State.ALLOWED | State.ABSENT:
+            return Intend(attempts(story) + 1)
+        case State.INTENDED | State.UNKNOWN as state:
+            return _after_intent(action.tool, state, attempts(story))
+        case State.IN_DOUBT:
+            return _in_doubt(bodies[-1], answers)
+        case State.FAILED:
+            return _after_failure(bodies[-1], attempts(story))
+        case _:
+            return Tell()
+
+
+def _same_call(action: Action, story: Sequence[Entry]) -> None:
+    for entry in story:
+        match entry.body:
+            case Proposed(tool=tool, arguments=arguments) if (tool, arguments) != (
+                action.tool.name,
+                action.arguments,
+            ):
+                raise StateError(
+                    f"action `{action.id}` was proposed before with other arguments",
+                    hint="a decision holds for one exact call; a new call needs a new id",
+                )
+            case _:
+                pass
+
+
+def _held(story: Sequence[Entry], answers: Mapping[str, AnswerGiven]) -> Step:
+    match story[-1].body:
+        case Decided(blocker=blocker) if blocker in answers:
+            given = answers[blocker]
+            return Decide(given.answer, given.by)
+        case _:
+            return Tell()
+
+
+def _after_intent(tool: Tool, state: State, attempt: int) -> Step:
+    if state is State.INTENDED and tool.effect is not Effect.ONCE:
+        return Repeat(attempt)
+    if tool.verify:
+        return Reconcile(attempt)
+    if tool.idempotency_key:
+        return Repeat(attempt) if state is State.INTENDED else Intend(attempt + 1)
+    return Doubt(attempt)
+
+
+def _in_doubt(last: object, answers: Mapping[str, AnswerGiven]) -> Step:
+    match last:
+        case InDoubt(attempt=attempt, blocker=blocker) if blocker in answers:
+            return Settle(attempt, answers[blocker].answer, answers[blocker].by)
+        case _:
+            return Tell()
+
+
+def _after_failure(last: object, attempt: int) -> Step:
+    match last:
+        case Settled(recovery=Retry() | Wait() | Refresh()):
+            return Intend(attempt + 1)
+        case _:
+            return Tell()
+
+
+def attempts(story: Iterable[Entry]) -> int:
+    """Count the intents of an action: how often it may have been tried."""
+    return sum(isinstance(entry.body, Intended) for entry in story)
+
+
+def standing(story: Sequence[Entry]) -> Decision | None:
+    """Return the decision that stands for an action, if anybody has decided."""
+    decided = [entry.body for entry in story if isinstance(entry.body, Decided)]
+    return decided[-1].decision if decided else None
+
+
+def outcome_of(story: Sequence[Entry]) -> Outcome:
+    """Return what became of an action; a gap after the intent means that nobody knows."""
+    last = story[-1].body if story else None
+    match last:
+        case Settled(outcome=outcome):
+            return outcome
+        case Reconciled(verdict=Verdict.HAPPENED, value=value, by=by):
+            return Succeeded(value, by=by)
+        case Reconciled(verdict=Verdict.GAVE_UP, by=by):
+            return Failed(Kind.IN_DOUBT, f"{by} said that nobody can tell; it was given up")
+        case InDoubt(what=what, blocker=blocker):
+            return Unknown(what, blocker=blocker)
+        case Decided(decision=Ask(reason=reason), blocker=blocker):
+            return Refused(reason, blocker=blocker)
+        case Decided(decision=Deny(reason=reason)):
+            return Refused(reason)
+        case _:
+            return Unknown("interrupted; it may have happened")
+
+
+def alternate_of(story: Sequence[Entry]) -> str | None:
+    """Return the tool that was tried instead, if the last recovery says so."""
+    match story[-1].body if story else None:
+        case Settled(recovery=Alternate(tool=tool)):
+            return tool
+        case _:
+            return None
+
+
+def tried_again_at(entry: Entry) -> datetime | None:
+    """Return the time before which a waiting action must not be tried."""
+    match entry.body:
+        case Settled(recovery=Wait(delay_seconds=delay)):
+            return datetime.fromisoformat(entry.at) + timedelta(seconds=delay)
+        case _:
+            return None
+
+
+def created(entries: Sequence[Entry]) -> RunCreated:
+    """Return what a run is about."""
+    for entry in entries:
+        if isinstance(entry.body, RunCreated):
+            return entry.body
+    raise StateError("a run without a beginning", hint="`standpipe journal verify`")
+
+
+def answers(entries: Iterable[Entry]) -> dict[str, AnswerGiven]:
+    """Return the answers a run has been given, by blocker."""
+    return {entry.key: entry.body for entry in entries if isinstance(entry.body, AnswerGiven)}
+
+
+def open_blockers(entries: Sequence[Entry]) -> dict[str, BlockedRaised]:
+    """Return what a run waits for, by blocker, in the order it was raised."""
+    given = answers(entries)
+    return {
+        entry.key: entry.body
+        for entry in entries
+        if isinstance(entry.body, BlockedRaised) and entry.key not in given
+    }
+
+
+def cancelled(entries: Iterable[Entry]) -> str | None:
+    """Return who asked a run to end, if anybody did."""
+    asked = [entry.body.by for entry in entries if isinstance(entry.body, CancelRequested)]
+    return asked[0] if asked else None
+
+
+def stopped(entries: Iterable[Entry]) -> str | None:
+    """Return why a run has to end as failed, if it has to."""
+    for entry in entries:
+        match entry.body:
+            case (
+                Settled(recovery=Stop(why))
+                | ModelFailed(recovery=Stop(why))
+                | Decided(recovery=Stop(why))
+            ):
+                return why
+            case _:
+                pass
+    return None
+
+
+def pointed_at(entries: Iterable[Entry]) -> tuple[str, ...]:
+    """Return the blockers of other runs that refuse calls of this one."""
+    return tuple(
+        entry.body.blocker
+        for entry in entries
+        if isinstance(entry.body, Decided)
+        and isinstance(entry.body.recovery, Escalate)
+        and entry.body.blocker
+    )
+
+
+def scope(entries: Iterable[Entry]) -> tuple[str, ...] | None:
+    """Return the tools a run may use, if it was narrowed."""
+    narrowed = None
+    for entry in entries:
+        match entry.body:
+            case RunCreated(scope=tools) | ScopeSet(tools=tools):
+                narrowed = tools if narrowed is None else narrowed
+            case _:
+                pass
+    return narrowed
+
+
+class Reading(Struct, frozen=True):
+    """What a run has seen: one result, and how it is called in a sentence."""
+
+    action: str
+    tool: str
+    arguments: Mapping[str, object]
+    value: object
+    label: Label
+
+
+def readings(entries: Iterable[Entry]) -> list[Reading]:
+    """Return the results a run has seen, oldest first."""
+    proposed: dict[str, Proposed] = {}
+    seen: list[Reading] = []
+    for entry in entries:
+        match entry.body:
+            case Proposed() as body:
+                proposed[entry.action] = body
+            case Settled(outcome=Succeeded(value=value), tool=tool, label=label):
+                arguments = proposed[entry.action].arguments
+                seen.append(Reading(entry.action, tool, arguments, value, label))
+            case _:
+                pass
+    return seen
+
+
+def session_label(entries: Iterable[Entry]) -> Label:
+    """Return the label of everything the model may have read so far: the lowest of all."""
+    return join(entry.body.label for entry in entries if isinstance(entry.body, Settled))
+
+
+def denials(entries: Iterable[Entry]) -> list[tuple[Proposed, Deny]]:
+    """Return the calls that were denied, with what was proposed, oldest first."""
+    proposed: dict[str, Proposed] = {}
+    found: list[tuple[Proposed, Deny]] = []
+    for entry in entries:
+        match entry.body:
+            case Proposed() as body:
+                proposed[entry.action] = body
+            case Decided(decision=Deny() as deny) if entry.action in proposed:
+                found.append((proposed[entry.action], deny))
+            case _:
+                pass
+    return found
+
+
+def allowed(decision: Decision | None) -> bool:
+    """Return whether an action may happen."""
+    return isinstance(decision, Allow)

@@ -1,0 +1,117 @@
+"""What happened? The one place that turns what came back into an outcome.
+
+Rule 1: what carries a structure is read before words, and the outer exception before its cause.
+Rule 2: a `once` effect has failed only where that is proven: nothing was sent, or the other side said
+    no. Everything else is `Unknown`, which nobody repeats blindly.
+Rule 3: judging never raises; a family that crashes makes the failure `other`, with both messages.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar, assert_never
+
+from standpipe.actions import Died, Effect, Expired, Fault, Raised, Result, Returned, Tool
+from standpipe.outcomes.families import (
+    code,
+    database,
+    http,
+    mail,
+    model,
+    process,
+    shapes,
+    transport,
+    words,
+)
+from standpipe.outcomes.finding import Finding, visible
+from standpipe.outcomes.outcome import Failed, Kind, Outcome, Phase, Succeeded, Unknown
+from standpipe.outcomes.reading import chain
+
+F = TypeVar("F", bound=Finding | None)
+Family = Callable[[Fault], Finding | None]
+# A table of turns: every family of one turn reads the whole chain before the next turn begins.
+TURNS: tuple[tuple[Family, ...], ...] = (
+    (http.find, model.find, mail.find, database.find, transport.find, process.find, code.own),
+    (code.bug, shapes.of_fault),
+    (words.find,),
+    (code.find,),
+)
+
+
+def judge(tool: Tool, result: Result) -> Outcome:
+    """Say what one attempt came to."""
+    finding = _finding(tool, result)
+    if finding is None:
+        assert isinstance(result, Returned)  # noqa: S101 -- only a returned value can be what it looks like
+        return Succeeded(result.value)
+    if tool.effect is Effect.ONCE and not _did_not_happen(tool, finding):
+        kind = Kind.IN_DOUBT if finding.kind is Kind.OTHER else finding.kind
+        return Unknown(visible(finding.message), kind=kind)
+    failed = _failed(finding)
+    if failed.kind in tool.expected:
+        return Succeeded({"expected": failed.kind.value, "message": failed.message})
+    return failed
+
+
+def classify(tool: Tool, fault: Fault) -> Failed:
+    """Say what an exception means, whatever the effect of the tool; also for model providers."""
+    return _failed(_guarded(lambda: _diagnose(fault), said=_raised(tool, fault)))
+
+
+def _finding(tool: Tool, result: Result) -> Finding | None:
+    match result:
+        case Returned(value):
+            return _guarded(lambda: shapes.find(tool, value), said="a result came back")
+        case Raised(fault):
+            return _guarded(lambda: _diagnose(fault), said=_raised(tool, fault))
+        case Expired(seconds):
+            message = f"no result within {seconds:g} s, the time limit of `{tool.name}`"
+            return Finding(kind=Kind.TIMED_OUT, message=message, code="deadline")
+        case Died():
+            return _guarded(lambda: process.died(result), said=f"exit {result.code}")
+        case _:
+            assert_never(result)
+
+
+def _diagnose(fault: Fault) -> Finding:
+    if refused := code.refused_by_worker(fault):
+        return refused
+    if fault.group:  # several things failed; the one that proves least decides what may be repeated
+        return min((_diagnose(member) for member in fault.group), key=_proof)
+    links = chain(fault)
+    for families in TURNS:
+        for link in links:
+            for family in families:
+                if found := family(link):
+                    return found
+    return Finding(kind=Kind.OTHER, message=f"{fault.type}: {fault.message}", code=fault.type)
+
+
+def _proof(finding: Finding) -> bool:
+    return finding.answered or finding.phase is Phase.NOT_SENT
+
+
+def _did_not_happen(tool: Tool, finding: Finding) -> bool:
+    return _proof(finding) or (tool.local and finding.local)
+
+
+def _failed(finding: Finding) -> Failed:
+    return Failed(
+        kind=finding.kind,
+        message=visible(finding.message),
+        code=visible(finding.code, limit=80),
+        # Both sides know that it did not happen: as good as never sent, for whoever asks about a second call.
+        phase=Phase.PARSED if finding.answered else finding.phase,
+        host=finding.host,
+        retry_after_seconds=finding.retry_after_seconds,
+    )
+
+
+def _guarded(read: Callable[[], F], *, said: str) -> F | Finding:
+    try:
+        return read()
+    except Exception as error:  # noqa: BLE001 -- a bug in a family must not lose the failure it was reading
+        message = f"{said} (and it could not be judged: {type(error).__name__}: {error})"
+        return Finding(kind=Kind.OTHER, message=message, code="classifier")
+
+
+def _raised(tool: Tool, fault: Fault) -> str:
+    return f"`{tool.name}` raised {fault.type}: {fault.message}"

@@ -1,0 +1,126 @@
+"""Read a `Fault` without knowing the library it comes from.
+
+Rule 1: a name counts with the package it comes from: `ConnectionError` means two things in two packages.
+Rule 2: the outer exception speaks before its cause, because it is the later one.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
+
+import msgspec
+
+from standpipe.actions import Fault
+
+DEPTH_MAX = 10
+FAULTS_MAX = 50
+BODY_CHARACTERS_MAX = 200_000
+_HOST = re.compile(r"^[a-z][a-z0-9+.-]{0,15}://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)", re.IGNORECASE)
+_TITLE = re.compile(r"<title[^>]{0,200}>([^<]{0,300})", re.IGNORECASE)
+_NATURAL = re.compile(r"-?\d{1,10}")
+
+
+def chain(fault: Fault) -> list[Fault]:
+    """List a fault, its causes and the members of its groups, the outermost first."""
+    found: list[Fault] = []
+    _collect(fault, 0, found)
+    return found
+
+
+def called(fault: Fault) -> Iterator[str]:
+    """Yield the names of a fault and its bases as `package.Type`, nearest first.
+
+    Example:
+        >>> list(called(Fault(type="gaierror", message="", module="socket", bases=("builtins.OSError",))))
+        ['socket.gaierror', 'builtins.OSError']
+    """
+    yield f"{_package(fault.module)}.{fault.type}"
+    for name in fault.bases:
+        module, _, kind = name.rpartition(".")
+        yield f"{_package(module or 'builtins')}.{kind}"
+
+
+def number(fault: Fault, *names: str) -> int | None:
+    """Return the first of the named attributes that is a whole number."""
+    for name in names:
+        value = fault.attributes.get(name)
+        if isinstance(value, bool):
+            continue
+        if isinstance(value, int):
+            return value
+        if isinstance(value, str) and _NATURAL.fullmatch(value):
+            return int(value)
+    return None
+
+
+def word(fault: Fault, *names: str) -> str:
+    """Return the first of the named attributes that is a non-empty text."""
+    values = (fault.attributes.get(name) for name in names)
+    return next((value for value in values if isinstance(value, str) and value), "")
+
+
+def headers(fault: Fault) -> Mapping[str, str]:
+    """Return the headers of the answer a fault carries, with lower case names."""
+    raw = fault.headers or fields(fault.attributes.get("headers"))
+    return {name.lower(): str(value) for name, value in raw.items()}
+
+
+def body(fault: Fault) -> str:
+    """Return the body of the answer a fault carries, as text."""
+    raw = fault.body or fault.attributes.get("body")
+    if isinstance(raw, str):
+        return raw[:BODY_CHARACTERS_MAX]
+    if raw is None:
+        return ""
+    return msgspec.json.encode(raw).decode()[:BODY_CHARACTERS_MAX]
+
+
+def json_of(text: str) -> object:
+    """Return what a JSON text means, or None."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return None
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def fields(value: object) -> Mapping[str, object]:
+    """Return a JSON object as such; of anything else nothing."""
+    return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {}
+
+
+def items(value: object) -> Sequence[object]:
+    """Return a JSON array as such; of anything else nothing."""
+    return cast("Sequence[object]", value) if isinstance(value, list | tuple) else ()
+
+
+def host_of(url: str) -> str:
+    """Return the host of a URL.
+
+    Example:
+        >>> host_of("https://key@api.shop.example:8443/orders")
+        'api.shop.example'
+    """
+    match = _HOST.match(url)
+    return match[1].lower() if match else ""
+
+
+def title_of(page: str) -> str:
+    """Return the title of an HTML page, on one line."""
+    match = _TITLE.search(page[:BODY_CHARACTERS_MAX])
+    return " ".join(match[1].split()) if match else ""
+
+
+def _collect(fault: Fault, depth: int, found: list[Fault]) -> None:
+    if depth > DEPTH_MAX or len(found) >= FAULTS_MAX:
+        return
+    found.append(fault)
+    for inner in (*fault.group, fault.cause):
+        if inner is not None:
+            _collect(inner, depth + 1, found)
+
+
+def _package(module: str) -> str:
+    package = module.partition(".")[0]
+    return "httpx" if package == "httpx2" else package

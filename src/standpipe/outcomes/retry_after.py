@@ -1,0 +1,145 @@
+"""When the other side said to come back, in seconds.
+
+Rule 1: a date is read against the `Date` header of the same answer; our own clock is not asked.
+Rule 2: what is invalid or in the past is as good as nothing.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+# RFC 9110 5.6.7: IMF-fixdate and RFC 850 put the day before the month, asctime after it.
+_DAY_FIRST = re.compile(
+    r"[a-z]{3,9}, (\d{2})[ -]([a-z]{3})[ -](\d{2}|\d{4}) (\d{2}):(\d{2}):(\d{2}) gmt", re.IGNORECASE
+)
+_ASCTIME = re.compile(
+    r"[a-z]{3} ([a-z]{3}) ([ \d]\d) (\d{2}):(\d{2}):(\d{2}) (\d{4})", re.IGNORECASE
+)
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+_RETRY_INFO = re.compile(
+    r"\"retry_?delay\"\s{0,4}:\s{0,4}\"(\d{1,9}(?:\.\d{1,9})?)s\"", re.IGNORECASE
+)
+_WORDS = re.compile(
+    r"(?:try again|retry) (?:in|after) (\d{1,6}(?:\.\d{1,6})?) ?(ms|s\b|sec|m\b|min)", re.IGNORECASE
+)
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0}
+_EPOCH_FROM = 1_000_000_000  # a smaller number is a delta: nobody waits 31 years
+_MILLIS_FROM = 100_000_000_000
+_EPOCH_TO = 32_503_680_000  # the year 3000
+_YEAR_OF_CENTURY = 100
+_PIVOT = 70
+
+
+def retry_after_seconds(
+    headers: Mapping[str, str], *, body: str = "", limited: bool = False
+) -> float | None:
+    """Return how long the other side asked to be left alone.
+
+    headers: with lower case names. limited: the answer is a rate limit, so that its reset headers
+    are meant; they also stand in answers that limit nothing.
+    """
+    told = _explicit(headers)
+    if told is None and limited:
+        told = _reset(headers)
+    return told if told is not None else _in_body(body)
+
+
+def _explicit(headers: Mapping[str, str]) -> float | None:
+    milliseconds = _number(headers.get("retry-after-ms", ""))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    text = headers.get("retry-after", "").strip()
+    seconds = _number(text)
+    return seconds if seconds is not None else _until(_http_date(text), headers)
+
+
+def _reset(headers: Mapping[str, str]) -> float | None:
+    found = [seconds for seconds in _resets(headers) if seconds is not None]
+    return max(found, default=None)
+
+
+def _resets(headers: Mapping[str, str]) -> Iterator[float | None]:
+    for name, value in headers.items():
+        if "ratelimit" not in name or "reset" not in name:
+            continue
+        left = headers.get(name.replace("reset", "remaining"), "0").strip()
+        if left.partition(".")[0] in ("0", ""):
+            yield _moment_or_delta(value.strip(), headers)
+
+
+def _moment_or_delta(value: str, headers: Mapping[str, str]) -> float | None:
+    seconds = _number(value)
+    if seconds is None:
+        return _duration(value) or _until(_rfc3339(value), headers)
+    if seconds < _EPOCH_FROM:
+        return seconds
+    epoch = seconds / 1000 if seconds >= _MILLIS_FROM else seconds
+    moment = datetime.fromtimestamp(epoch, UTC) if epoch < _EPOCH_TO else None
+    return _until(moment, headers)
+
+
+def _in_body(body: str) -> float | None:
+    if match := _RETRY_INFO.search(body):
+        return float(match[1])
+    if match := _WORDS.search(body):
+        return float(match[1]) * _UNIT_SECONDS[match[2].lower()]
+    return None
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None
+
+
+def _duration(text: str) -> float | None:
+    """Read `6m0s`, `1.5s`, `200ms`."""
+    match = _DURATION.fullmatch(text)
+    if not text or match is None:
+        return None
+    hours, minutes, seconds, milliseconds = (float(part or 0) for part in match.groups())
+    return hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
+
+
+def _until(moment: datetime | None, headers: Mapping[str, str]) -> float | None:
+    now = _http_date(headers.get("date", "").strip())
+    if moment is None or now is None:
+        return None
+    # HTTP dates have a resolution of one second: the moment may be almost a second later.
+    seconds = (moment - now + timedelta(seconds=1)).total_seconds()
+    return seconds if seconds > 0 else None
+
+
+def _rfc3339(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
+
+
+def _http_date(text: str) -> datetime | None:
+    if match := _DAY_FIRST.fullmatch(text):
+        day, month, year, *clock = match.groups()
+    elif match := _ASCTIME.fullmatch(text):
+        month, day, *clock, year = match.groups()
+    else:
+        return None
+    hour, minute, second = (int(part) for part in clock)
+    try:
+        return datetime(
+            _year(int(year)), _MONTHS.index(month.lower()) + 1, int(day), hour, minute,
+            min(second, 59), tzinfo=UTC,
+        )  # fmt: skip
+    except ValueError:
+        return None
+
+
+def _year(year: int) -> int:
+    if year >= _YEAR_OF_CENTURY:
+        return year
+    return year + (1900 if year >= _PIVOT else 2000)

@@ -1,0 +1,34 @@
+"""What the rules may know besides the call: all of it data, none of it looked up."""
+
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct, field
+
+from standpipe.actions import Label
+
+
+class Reading(Struct, frozen=True):
+    """One result the agent has read in this run; `called` is its name in a sentence: "mail 4"."""
+
+    action: str
+    called: str
+    text: str
+    label: Label
+
+
+def nothing_found(_: object) -> tuple[str, ...]:
+    return ()
+
+
+class Situation(Struct, frozen=True, kw_only=True):
+    """The surroundings of a proposed call."""
+
+    tools: tuple[str, ...] = ()  # every name there is
+    scope: tuple[str, ...] | None = None  # the names this run may use
+    egress: tuple[str, ...] = ()  # host or host:port
+    trusted: tuple[str, ...] = ()  # the operator's own words: task, answers
+    readings: tuple[Reading, ...] = ()
+    over_budget: str | None = None
+    open_site: str | None = None  # the sentence of a site that refuses this tool for now
+    own: Mapping[str, str] = field(default_factory=dict[str, str])  # nearest names and the like
+    secrets_in: Callable[[object], tuple[str, ...]] = nothing_found

@@ -1,0 +1,392 @@
+"""Wires the parts together; the only module that names concrete stores, engines and adapters.
+
+Rule 1: heavy parts load where they are used; opening a journal to read it loads none of them.
+Rule 2: redaction, provenance and checklist are handed to gate and journal as arguments.
+Rule 3: a run is segments. A segment takes it from where its journal is to an end, and then ends.
+"""
+
+import os
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import standpipe
+from standpipe.actions import Action, Tool
+from standpipe.clock import Clock, SystemClock, stamp
+from standpipe.config import Settings, environment, find_home, load_settings
+from standpipe.desk.report import Report, report
+from standpipe.engines.inline import InlineEngine
+from standpipe.errors import ConfigError
+from standpipe.execution.executor import Executor
+from standpipe.execution.pool import Home, Pool
+from standpipe.execution.workspace import Workspace
+from standpipe.gate import Gate
+from standpipe.governor.budget import Limits, over
+from standpipe.ids import digest, match
+from standpipe.journal.ending import End
+from standpipe.journal.entries import (
+    AnswerGiven,
+    BootLoaded,
+    Draft,
+    RunCreated,
+    RunEnded,
+    SegmentEnded,
+    SegmentStarted,
+)
+from standpipe.journal.journal import Journal, Listener
+from standpipe.journal.outlook import Outlook, spent
+from standpipe.journal.projections import RUNS, RunRow, read_row
+from standpipe.journal.record import Record
+from standpipe.journal.store import Store
+from standpipe.journal.views import created, open_blockers
+from standpipe.tools.overrides import declared, named_in_sentences
+from standpipe.memory.brain import Brain
+from standpipe.memory.decisions import Decisions
+from standpipe.memory.tasks import Tasks
+from standpipe.memory.upkeep import Upkeep, acceptance_of, goal_of, past_runs
+from standpipe.security.checklist import Checklist
+from standpipe.security.secrets import Masker
+from standpipe.stores.sqlite import SqliteStore
+from standpipe.tools.agent import TOOLS, AgentTools
+
+if TYPE_CHECKING:
+    from pydantic_ai.messages import ModelResponse
+
+STATE_FOLDER = ".standpipe"
+BUILTIN = ("files", "http", "mail", "sql")
+FINAL = {"done", "failed", "cancelled"}
+
+
+def open_store(home: Path, *, create: bool = False) -> Store:
+    """Open the journal of a home; only a run creates one.
+
+    Raises:
+        NotFoundError: nothing ran in this home yet.
+    """
+    return SqliteStore(home / STATE_FOLDER / "journal.db", SystemClock(), create=create)
+
+
+@dataclass(slots=True, kw_only=True)
+class Runtime:
+    """An open home: tools running, journal open, ready to work."""
+
+    home: Path
+    settings: Settings
+    clock: Clock
+    store: Store
+    executor: Executor
+    tools: Mapping[str, Tool]
+    masker: Masker
+    credentials: Mapping[str, str]
+    model: str
+    agents: dict[str, AgentTools] = field(default_factory=dict[str, AgentTools])
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, home: Path | str, *, model: str | None = None, clock: Clock | None = None
+    ) -> AsyncIterator["Runtime"]:
+        """Open a home, start its tools, and close both at the end.
+
+        Raises:
+            UsageError: the home, its settings or its tools cannot be used.
+            JournalError: its journal cannot be written.
+        """
+        folder = find_home(home)
+        settings = load_settings(folder)
+        known = environment.take_secrets(settings)
+        runtime = cls(
+            home=folder,
+            settings=settings,
+            clock=clock or SystemClock(),
+            store=open_store(folder, create=True),
+            executor=Executor(clock=clock or SystemClock()),
+            tools={},
+            masker=Masker(known, key=digest(str(folder).encode()).encode()),
+            credentials=environment.take_model_credentials(),
+            model=model or settings.model or "",
+        )
+        for name, value in runtime.credentials.items():
+            if name.endswith("_KEY"):
+                runtime.masker.add(name, value)
+        runtime.executor = runtime._executor(known)
+        try:
+            offered = await runtime.executor.start()
+            runtime.tools = _all_tools(offered, settings)
+            yield runtime
+        finally:
+            await runtime.executor.close()
+            await runtime.store.close()
+
+    async def run(
+        self,
+        task: str,
+        *,
+        caller_id: str = "",
+        scope: Sequence[str] | None = None,
+        listener: Listener | None = None,
+    ) -> Report:
+        """Begin a run, or go on with the one that has this `caller_id`, and take it to an end."""
+        known = await self._called(caller_id) if caller_id else None
+        run = known or await self._begin(task, caller_id=caller_id, scope=scope)
+        return await self.resume(run, listener=listener)
+
+    async def resume(self, run: str, *, listener: Listener | None = None) -> Report:
+        """Take a run from where its journal is to an end; a run that has ended is only told.
+
+        Raises:
+            UsageError: another process works on it.
+        """
+        row = await self._row(run)
+        if row.status not in FINAL:
+            with InlineEngine(self.home / STATE_FOLDER / "locks").owning(row.id):
+                await self._segment(row.id, listener)
+        return report(await self.store.read(row.id))
+
+    async def _begin(self, typed: str, *, caller_id: str, scope: Sequence[str] | None) -> str:
+        if not self.model:
+            hint = 'set `model = "..."` in standpipe.toml, or say --model script:story.yaml'
+            raise ConfigError("standpipe.toml: no model is set", hint=hint)
+        self._build_model(self.model, lambda: 0)  # a wrong name or key is told before anything starts
+        number = await self.store.number("task")
+        file = Upkeep(self.home).task(typed, number=number, now=self.clock.now())
+        narrowed = tuple(scope) if scope else file.task.tools or None
+        if narrowed and (unknown := [name for name in narrowed if name not in self.tools]):
+            match(unknown[0], self.tools, what="tool")
+        body = RunCreated(
+            task=self.masker.mask_text(goal_of(file.task)),
+            agent=self.home.name,
+            model=self.model,
+            config=digest((self.home / "standpipe.toml").read_bytes())[:16],
+            task_id=file.task.id,
+            caller_id=caller_id,
+            acceptance=acceptance_of(file.task),
+            scope=narrowed,
+        )
+        return await self.store.create(body)
+
+    async def _segment(self, run: str, listener: Listener | None) -> None:
+        """Own the run, work, and write down how it ended."""
+        epoch = await self.store.start_segment(run, Draft("", self._segment_start()))
+        journal = Journal(self.store, run, epoch)
+        await journal.refresh()
+        if listener:
+            journal.listeners.append(listener)
+        asked, upkeep = created(journal.entries), Upkeep(self.home)
+        upkeep.started(asked.task_id, now=self.clock.now())
+        try:
+            await self._waits_over(journal)
+            await self._learn(journal, upkeep)
+            end = await self._work(journal, asked)
+        except BaseException as error:
+            await self._gave_way(journal, error)
+            raise
+        await self._learn(journal, upkeep)
+        await journal.append(*_ending(end, journal))
+        upkeep.ended(asked.task_id, end, now=self.clock.now())
+        upkeep.draw_state((), await self._rows())
+        await self.store.seal()
+
+    async def _work(self, journal: Journal, asked: RunCreated) -> End:
+        from standpipe.adapters.instructions import instructions  # noqa: PLC0415 -- loads the model client
+        from standpipe.adapters.pydantic_ai import run_segment  # noqa: PLC0415 -- 1.5 s
+        from standpipe.adapters.session import Session  # noqa: PLC0415 -- as above
+
+        self.agents[journal.run] = self._agent_tools(journal)
+        record = self._record(journal, asked)
+        model_name = self.model or asked.model
+        session = Session(
+            gate=Gate(record=record, executor=self.executor, tool=self.tools.__getitem__),
+            tools=self.tools,
+            model=model_name,
+            mask=self.masker.mask,
+            price=_price,
+            over_budget=lambda: over(record.outlook.limits, spent(journal.entries, self.clock.now())),
+        )
+        model = self._build_model(model_name, lambda: session.number)
+        return await run_segment(
+            session, model, instructions=instructions(await self._boot(journal, asked))
+        )
+
+    async def _boot(self, journal: Journal, asked: RunCreated) -> str:
+        """Return what the run was told at its beginning; a resumed run is told the same."""
+        for entry in journal.entries:
+            if isinstance(entry.body, BootLoaded):
+                return entry.body.text
+        brain = Brain.open(self.home)
+        task = Tasks(self.home).read(asked.task_id).task
+        pack = brain.boot(runs=past_runs(await self._rows()), task=task)
+        text = self.masker.mask_text(pack.text)
+        await journal.append(Draft(journal.run, BootLoaded(text, pack.tokens, pack.budget_tokens)))
+        return text
+
+    async def _learn(self, journal: Journal, upkeep: Upkeep) -> None:
+        lessons = list(upkeep.learn(journal.entries, now=self.clock.now()))
+        if lessons:
+            await journal.append(*lessons)
+
+    async def _waits_over(self, journal: Journal) -> None:
+        """A wait whose time has come answers itself."""
+        now = stamp(self.clock.now())
+        for blocker, body in open_blockers(journal.entries).items():
+            if body.kind == "wait" and body.expires_at <= now:
+                await self.store.post(journal.run, [Draft(blocker, AnswerGiven("resume", "clock"))])
+        await journal.refresh()
+
+    async def _gave_way(self, journal: Journal, error: BaseException) -> None:
+        """Say why this process stopped, if it can still be written; the run can be resumed."""
+        why = f"{type(error).__name__}: {error}".splitlines()[0]
+        try:
+            await journal.append(Draft(str(journal.epoch), SegmentEnded("yielded", why)))
+        except standpipe.StandpipeError:
+            return  # a journal that cannot be written is the error that is being raised
+
+    def _record(self, journal: Journal, asked: RunCreated) -> Record:
+        budgets, failures = self.settings.budgets, self.settings.failures
+        outlook = Outlook(
+            journal=journal,
+            clock=self.clock,
+            limits=Limits(
+                model_calls=budgets.model_calls,
+                actions=budgets.actions,
+                minutes=budgets.minutes,
+                cost_usd=budgets.cost_usd,
+            ),
+            tools=tuple(self.tools),
+            egress=self.settings.egress.allow,
+            wait_seconds_max=failures.visible_seconds,
+            trusted=(asked.task,),
+            called=named_in_sentences(self.tools),
+            secrets_in=self.masker.found,
+        )
+        return Record(
+            journal=journal,
+            outlook=outlook,
+            clock=self.clock,
+            jitter=random.SystemRandom().random,
+            same_way=failures.same_way,
+            wait_seconds_max=failures.visible_seconds,
+        )
+
+    def _agent_tools(self, journal: Journal) -> AgentTools:
+        return AgentTools(
+            journal=journal,
+            brain=Brain.open(self.home),
+            tasks=Tasks(self.home),
+            decisions=Decisions(self.home),
+            checklist=Checklist(home=self.home, secrets_in=self.masker.found),
+            clock=self.clock,
+        )
+
+    def _build_model(self, name: str, next_turn: "object") -> "object":
+        from standpipe.adapters.providers import build_model  # noqa: PLC0415 -- loads the model client
+
+        return build_model(
+            name,
+            home=self.home,
+            credentials=self.credentials,
+            timeout_seconds=self.settings.failures.model_seconds,
+            next_turn=next_turn,
+        )
+
+    def _executor(self, known: Mapping[str, str]) -> Executor:
+        workspace = self.home / "workspace"
+        shared = {
+            "home": self.home,
+            "workspace": workspace,
+            "environment": environment.for_children(),
+        }
+        tools_py = self.home / "tools.py"
+        own = Pool(Home(**shared, secrets=_for_tools(self.settings, known), tools_py=tools_py))
+        return Executor(
+            clock=self.clock,
+            builtin=Pool(
+                Home(
+                    **shared,
+                    settings=_sections(self.settings, known),
+                    modules=tuple(f"standpipe.tools.{name}" for name in BUILTIN),
+                )
+            ),
+            home=own if tools_py.is_file() else None,
+            workspace=Workspace(workspace, self.home / STATE_FOLDER / "blobs"),
+            inner={tool.name: self._inner(tool.name) for tool in TOOLS},
+            mask=self.masker.mask,
+            on_secret=self.masker.add,
+        )
+
+    def _inner(self, name: str) -> "object":
+        async def perform(action: Action) -> object:
+            return await self.agents[action.run].inner()[name](action)
+
+        return perform
+
+    async def _called(self, caller_id: str) -> str | None:
+        rows = [row for row in await self._rows() if row.caller_id == caller_id]
+        return rows[0].id if rows else None
+
+    async def _row(self, typed: str) -> RunRow:
+        rows = {row.id: row for row in await self._rows()}
+        by_caller = {row.caller_id: row for row in rows.values() if row.caller_id}
+        return by_caller.get(typed) or rows[match(typed, rows, what="run")]
+
+    async def _rows(self) -> list[RunRow]:
+        found = await self.store.rows(RUNS)
+        return [row for text in found.values() if (row := read_row(RunRow, text))]
+
+    def _segment_start(self) -> SegmentStarted:
+        from standpipe.desk.liveness import started  # noqa: PLC0415
+
+        pid = os.getpid()
+        return SegmentStarted("inline", pid, started(pid), standpipe.__version__)
+
+
+def _ending(end: End, journal: Journal) -> list[Draft]:
+    closing = [Draft(str(journal.epoch), SegmentEnded(end.status, end.why))]
+    if end.status in FINAL:
+        body = RunEnded(end.status, end.summary or end.why, evidence=end.evidence, why=end.why)
+        closing.append(Draft(journal.run, body))
+    return closing
+
+
+def _price(response: "ModelResponse") -> float | None:
+    from standpipe.adapters.providers import price  # noqa: PLC0415 -- loads price tables
+
+    return price(
+        response.model_name or "", response.usage, provider=response.provider_name, url=response.provider_url
+    )  # fmt: skip
+
+
+def _all_tools(offered: Sequence[Tool], settings: Settings) -> dict[str, Tool]:
+    known = {tool.name: declared(tool, settings.tools.get(tool.name)) for tool in (*offered, *TOOLS)}
+    for tool in known.values():
+        for name in tool.alternates:
+            if name not in known:
+                raise ConfigError(
+                    f"tool `{tool.name}` names the alternate `{name}`, which does not exist",
+                    hint=f"tools here: {', '.join(sorted(known))}",
+                )
+    return known
+
+
+def _sections(settings: Settings, known: Mapping[str, str]) -> Mapping[str, object]:
+    """Return the settings the built-in tools need; values of secrets go to their worker only."""
+    import msgspec  # noqa: PLC0415
+
+    sections: dict[str, object] = {
+        name: msgspec.to_builtins(getattr(settings, name)) for name in ("egress", "mail", "sql")
+    }
+    sections["secrets"] = {
+        name: {**msgspec.to_builtins(each), "value": known[name]}
+        for name, each in settings.secrets.items()
+        if name in known
+    }
+    return sections
+
+
+def _for_tools(settings: Settings, known: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: known[name] for name, each in settings.secrets.items() if each.tools and name in known}
+
+

@@ -1,0 +1,179 @@
+"""The checklist that runs before `done` is believed. Silent when green; closed when it cannot tell.
+
+Rule 1: every line is checked by code; what only the agent says is shown as unverified.
+Rule 2: a check that crashes, is missing, or exceeds its deadline has failed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from standpipe.execution.commands import run_command, shell_argv
+from standpipe.journal.entries import (
+    Acceptance,
+    BlockedRaised,
+    Check,
+    Entry,
+    InDoubt,
+    Proposed,
+    Settled,
+)
+from standpipe.journal.failures import Failure, unresolved
+from standpipe.journal.views import answers, created
+from standpipe.outcomes.outcome import Succeeded
+
+FAILURES = "no unresolved failure"
+_SHOWN = 300
+_READ_MAX = 5_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checklist:
+    """What must hold before a run is done. `secrets_in` names the secrets in a text."""
+
+    home: Path
+    secrets_in: Callable[[object], tuple[str, ...]]
+    deadline_seconds: float = 60.0
+
+    async def run(
+        self, entries: Sequence[Entry], *, claim: str, summary: str, evidence: Sequence[str]
+    ) -> tuple[Check, ...]:
+        """Check everything; `claim` is the action id of the `done` that is being judged."""
+        asked = created(entries)
+        told = {"task": asked.task, "summary": summary, "evidence": list(evidence)}
+        return (
+            no_unresolved_failure(unresolved(entries)),
+            nothing_in_doubt(entries),
+            nothing_held(entries, claim=claim),
+            every_effect_has_its_why(entries),
+            self._no_secret_in_files(entries),
+            self._no_secret_in_messages(entries),
+            *[await self._accepted(line, evidence) for line in asked.acceptance],
+            *[await self._executable(path, told) for path in self._executables()],
+        )
+
+    def _no_secret_in_files(self, entries: Sequence[Entry]) -> Check:
+        found: list[str] = []
+        for path in _changed(entries):
+            file = self.home / "workspace" / path
+            if file.is_file() and not file.is_symlink() and file.stat().st_size <= _READ_MAX:
+                names = self.secrets_in(file.read_text(errors="replace"))
+                found += [f"{path} ({', '.join(names)})"] if names else []
+        return Check("no secret in a changed file", not found, "; ".join(found))
+
+    def _no_secret_in_messages(self, entries: Sequence[Entry]) -> Check:
+        sent = _effects(entries)
+        found = [
+            f"{name} ({', '.join(names)})"
+            for name, arguments in sent
+            if (names := self.secrets_in(arguments))
+        ]
+        return Check("no secret in an outgoing message", not found, "; ".join(found))
+
+    async def _accepted(self, line: Acceptance, evidence: Sequence[str]) -> Check:
+        if line.run:
+            ran = await run_command(
+                shell_argv(line.run), cwd=self.home, deadline_seconds=self.deadline_seconds
+            )
+            return Check(f"acceptance: {line.run}", ran.passed, _ran(ran.code, ran.output))
+        shown = "; ".join(evidence)[:_SHOWN]
+        return Check(
+            f"acceptance: {line.sentence}",
+            bool(shown),
+            shown or "no evidence was given",
+            verified=False,
+        )
+
+    async def _executable(self, path: Path, told: Mapping[str, object]) -> Check:
+        ran = await run_command(
+            [str(path)],
+            cwd=self.home,
+            stdin=msgspec.json.encode({"point": "before_done", **told}),
+            deadline_seconds=self.deadline_seconds,
+        )
+        return Check(f"checks/{path.name}", ran.passed, _ran(ran.code, ran.output))
+
+    def _executables(self) -> list[Path]:
+        folder = self.home / "checks"
+        if not folder.is_dir():
+            return []
+        files = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix != ".md")
+        return [path for path in files if not path.name.startswith(".")]
+
+
+def no_unresolved_failure(failures: Sequence[Failure]) -> Check:
+    """Every failure on the way was overcome, or answered by a human."""
+    shown = "; ".join(f"{f.tool}: {f.kind}: {f.message}"[:_SHOWN] for f in failures)
+    return Check(FAILURES, not failures, shown)
+
+
+def nothing_in_doubt(entries: Sequence[Entry]) -> Check:
+    """No effect is left of which nobody knows whether it happened."""
+    given = answers(entries)
+    open_ones = [
+        e.body.what for e in entries if isinstance(e.body, InDoubt) and e.body.blocker not in given
+    ]
+    return Check("nothing in doubt", not open_ones, "; ".join(open_ones))
+
+
+def nothing_held(entries: Sequence[Entry], *, claim: str) -> Check:
+    """No call waits for a human."""
+    given = answers(entries)
+    held = [
+        entry.body.ask
+        for entry in entries
+        if isinstance(entry.body, BlockedRaised)
+        and entry.key not in given
+        and entry.body.action != claim
+    ]
+    return Check("nothing held", not held, "; ".join(held)[:_SHOWN])
+
+
+def every_effect_has_its_why(entries: Sequence[Entry]) -> Check:
+    """Whoever reads the report can see why each effect took place."""
+    silent = [
+        f"{entry.action} {entry.body.tool}"
+        for entry in entries
+        if isinstance(entry.body, Proposed)
+        and entry.body.effect != "read"
+        and entry.body.origin != "agent"
+        and not entry.body.why.strip()
+        and _happened(entry.action, entries)
+    ]
+    return Check("every effect has its why", not silent, "; ".join(silent))
+
+
+def _happened(action: str, entries: Sequence[Entry]) -> bool:
+    return any(
+        entry.action == action
+        and isinstance(entry.body, Settled)
+        and isinstance(entry.body.outcome, Succeeded)
+        for entry in entries
+    )
+
+
+def _changed(entries: Sequence[Entry]) -> list[str]:
+    paths = {
+        change.path
+        for entry in entries
+        if isinstance(entry.body, Settled)
+        for change in entry.body.changes
+    }
+    return sorted(paths)
+
+
+def _effects(entries: Sequence[Entry]) -> list[tuple[str, Mapping[str, object]]]:
+    return [
+        (f"{entry.action} {entry.body.tool}", entry.body.arguments)
+        for entry in entries
+        if isinstance(entry.body, Proposed)
+        and entry.body.effect != "read"
+        and entry.body.origin != "agent"
+        and _happened(entry.action, entries)
+    ]
+
+
+def _ran(code: int | None, output: str) -> str:
+    return f"exit {code}: {output}"[:_SHOWN] if code is not None else output

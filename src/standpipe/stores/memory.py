@@ -1,0 +1,102 @@
+"""A store that forgets everything when the process ends; it obeys the same suite as SQLite."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from standpipe.clock import Clock, stamp
+from standpipe.errors import FencedError, NotFoundError
+from standpipe.ids import HOME, run_id
+from standpipe.journal.entries import GENESIS, Draft, Entry, RunCreated, kind_of, place
+from standpipe.journal.projections import project
+
+
+class MemoryStore:
+    """Keep entries in lists; a transaction is a copy of what it touches."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._streams: dict[str, list[Entry]] = {HOME: []}
+        self._epochs: dict[str, int] = {HOME: 0}
+        self._callers: dict[str, str] = {}
+        self._numbers: dict[str, int] = {}
+        self._rows: dict[tuple[str, str], bytes] = {}
+
+    async def create(self, created: RunCreated) -> str:
+        if created.caller_id and created.caller_id in self._callers:
+            return self._callers[created.caller_id]
+        run = run_id(await self.number("run"))
+        self._streams[run], self._epochs[run] = [], 0
+        if created.caller_id:
+            self._callers[created.caller_id] = run
+        self._write(run, [Draft(run, created)])
+        return run
+
+    async def start_segment(self, run: str, draft: Draft) -> int:
+        self._known(run)
+        self._epochs[run] += 1
+        epoch = self._epochs[run]
+        self._write(run, [Draft(str(epoch), draft.body)])
+        return epoch
+
+    async def append(self, run: str, epoch: int, drafts: Sequence[Draft]) -> Sequence[Entry]:
+        self._known(run)
+        if epoch != self._epochs[run]:
+            raise FencedError(
+                f"run `{run}` is at epoch {self._epochs[run]}, this process at {epoch}",
+                hint="another process went on with it; this one stops",
+            )
+        return self._write(run, drafts)
+
+    async def post(self, run: str, drafts: Sequence[Draft]) -> Sequence[Entry]:
+        self._known(run)
+        return self._write(run, drafts)
+
+    async def read(self, run: str, after: int = 0) -> Sequence[Entry]:
+        return tuple(self._streams.get(run, ())[after:])
+
+    async def streams(self) -> Sequence[str]:
+        return tuple(name for name, entries in self._streams.items() if entries)
+
+    async def number(self, series: str) -> int:
+        self._numbers[series] = self._numbers.get(series, 0) + 1
+        return self._numbers[series]
+
+    async def row(self, view: str, key: str) -> bytes | None:
+        return self._rows.get((view, key))
+
+    async def rows(self, view: str) -> Mapping[str, bytes]:
+        return {key: row for (name, key), row in self._rows.items() if name == view}
+
+    async def seal(self) -> None:
+        return None
+
+    async def close(self) -> None:
+        return None
+
+    def _known(self, run: str) -> None:
+        if run not in self._streams:
+            raise NotFoundError(f"no run `{run}`", hint="`standpipe status` lists them")
+
+    def _write(self, run: str, drafts: Sequence[Draft]) -> list[Entry]:
+        streams: dict[str, list[Entry]] = {}
+        rows: dict[tuple[str, str], bytes] = {}
+        written: list[Entry] = []
+        at = stamp(self._clock.now())
+        for draft in drafts:
+            name = draft.run or run
+            stream = streams.setdefault(name, list(self._streams[name]))
+            known = [e for e in stream if e.key == draft.key and e.kind == kind_of(draft.body)]
+            if known:
+                written.append(known[0])
+                continue
+            prev = stream[-1].hash if stream else GENESIS
+            epoch = self._epochs[name]
+            entry = place(draft, run=name, seq=len(stream) + 1, epoch=epoch, at=at, prev=prev)
+            stream.append(entry)
+            written.append(entry)
+            for update in project(entry, lambda view, key: {**self._rows, **rows}.get((view, key))):
+                rows[update.view, update.key] = msgspec.json.encode(update.row)
+        self._streams.update(streams)
+        self._rows.update(rows)
+        return written

@@ -1,0 +1,143 @@
+from collections.abc import Callable
+
+import pytest
+
+from standpipe.actions import Returned, Tool
+from standpipe.outcomes.classify import judge
+from standpipe.outcomes.families import drift
+from standpipe.outcomes.outcome import Failed, Kind, Outcome, Succeeded, Unknown
+
+Make = Callable[..., Tool]
+LOGIN = (
+    "<!DOCTYPE html><html><head><title>Acme - Sign in</title></head>"
+    '<body><form action="/session"><input type="password" name="p"></form></body></html>'
+)
+BLOG = (
+    "<html><head><title>Ten captchas</title></head><body>"
+    '<input type="password"> about captcha</body></html>'
+)
+CHALLENGE = "<html><head><title>Just a moment...</title></head><body id=cf-chl></body></html>"
+ORDER = {
+    "type": "object",
+    "required": ["id", "lines"],
+    "properties": {
+        "id": {"type": "integer"},
+        "note": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        "lines": {"type": "array", "items": {"$ref": "#/$defs/Line"}},
+    },
+    "$defs": {"Line": {"type": "object", "required": ["sku"], "properties": {"sku": {"type": "string"}}}},
+}  # fmt: skip
+
+
+def kind(outcome: Outcome) -> Kind | None:
+    return outcome.kind if isinstance(outcome, Failed | Unknown) else None
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (LOGIN, Kind.LOGIN_PAGE),
+        ({"status": 200, "body": LOGIN}, Kind.LOGIN_PAGE),
+        ("<html><body><script>location.href='https://sso.x/login'</script>", Kind.LOGIN_PAGE),
+        (CHALLENGE, Kind.BOT_CHECK),
+        ("  <html><title>Orders</title>", Kind.HTML),
+        ({"errors": [{"message": "no", "extensions": {"code": "FORBIDDEN"}}], "data": None}, Kind.FORBIDDEN),
+        ({"errors": [{"message": "no", "extensions": {"code": "UNAUTHENTICATED"}}]}, Kind.CREDENTIAL),
+        ({"ok": False, "error": "invalid_auth"}, Kind.CREDENTIAL),
+        ({"ok": False, "error": "ratelimited"}, Kind.RATE_LIMITED),
+        ({"success": False, "message": "order not found"}, Kind.NOT_FOUND),
+        ({"error": "boom"}, Kind.ERROR_TEXT),
+        ({"error": {"code": -32601, "message": "unknown method"}}, Kind.UNKNOWN_TOOL),
+        ({"type": "about:blank", "title": "Forbidden", "status": 403}, Kind.FORBIDDEN),
+        ({"statusCode": 503, "body": ""}, Kind.OVERLOADED),
+        ('{"ok": false, "error": "token_expired"}', Kind.CREDENTIAL),
+        ("<Error><Code>NoSuchKey</Code></Error>", Kind.NOT_FOUND),
+        ("Error: user 17 not found", Kind.NOT_FOUND),
+        ("Error: HTTP 401", Kind.CREDENTIAL),
+        ("Error: hm", Kind.ERROR_TEXT),
+        ("fatal: not a git repository", Kind.ERROR_TEXT),
+        ("HTTP 503 for https://x.example/a", Kind.OVERLOADED),
+        ("MCP error -32602: wrong", Kind.BAD_INPUT),
+        ("Traceback (most recent call last):\n  File \"a\"\nValueError: bad", Kind.ERROR_TEXT),
+        ('{"orders": [{"id": 1}, {"id', Kind.TRUNCATED),
+    ],
+)  # fmt: skip
+def test_what_only_looks_like_success_is_a_failure(
+    value: object, expected: Kind, tool: Make
+) -> None:
+    assert kind(judge(tool(), Returned(value))) is expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "", [], {}, None, 0, "no results", "Errors are rare here", {"errors": [], "data": 1},
+        "2026-11-22 INFO start\nError: something\nfatal: something",
+        "Error: x\n" + "a line of a log\n" * 200,
+        {"error": None, "data": 1}, {"error": "E1", "rows": [1]}, {"ok": True}, {"status": 404},
+        [{"error": "a row of data"}], "[INFO] not json", '{"a": 1}\n{"b": 2}\n', "{template} text",
+        {"title": "Ticket", "status": "open"}, "<p>a fragment</p>",
+    ],
+)  # fmt: skip
+def test_data_is_left_alone(value: object, tool: Make) -> None:
+    assert judge(tool(), Returned(value)) == Succeeded(value)
+
+
+def test_the_title_of_a_login_page_is_in_the_message(tool: Make) -> None:
+    outcome = judge(tool(), Returned(LOGIN))
+    assert isinstance(outcome, Failed)
+    assert "Acme - Sign in" in outcome.message
+
+
+def test_a_tool_that_fetches_pages_is_judged_for_login_and_bot_check_only(tool: Make) -> None:
+    fetch = tool(returns_media="text/html")
+    assert kind(judge(fetch, Returned(LOGIN))) is Kind.LOGIN_PAGE
+    assert kind(judge(fetch, Returned(CHALLENGE))) is Kind.BOT_CHECK
+    for value in (BLOG, "<html><title>502 Bad Gateway</title>", "Error: x", {"ok": False}):
+        assert judge(fetch, Returned(value)) == Succeeded(value)
+
+
+def test_a_page_that_lies_on_this_machine_is_data(tool: Make) -> None:
+    for value in (LOGIN, '{"ok": false, "error": "x"}'):
+        assert judge(tool(local=True), Returned(value)) == Succeeded(value)
+
+
+def test_a_page_whose_title_reads_like_a_5xx_may_be_asked_for_again(tool: Make) -> None:
+    outcome = judge(tool(), Returned("<html><title>502 Bad Gateway</title>"))
+    assert isinstance(outcome, Failed)
+    assert (outcome.kind, outcome.code) == (Kind.HTML, "502")
+
+
+def test_a_refusal_as_data_is_an_answer_and_a_page_is_none(tool: Make) -> None:
+    assert isinstance(judge(tool("once"), Returned({"ok": False, "error": "invalid_auth"})), Failed)
+    for value in (LOGIN, "Error: hm", {"error": {"code": -32603, "message": "internal"}}):
+        assert isinstance(judge(tool("once"), Returned(value)), Unknown), value
+
+
+def test_a_result_that_drifted_names_what_is_missing_and_what_changed(tool: Make) -> None:
+    outcome = judge(tool(output=ORDER), Returned({"id": "7", "nr": 1, "lines": [{}]}))
+    assert isinstance(outcome, Failed)
+    assert outcome.kind is Kind.SCHEMA
+    assert outcome.message.endswith("`id` is string, not integer; `lines[0].sku` is missing")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"id": 1, "lines": [], "more": "is fine"},
+        {"id": 1.0, "lines": [{"sku": "a"}], "note": None},
+        '{"id": 1, "lines": []}',
+    ],
+)
+def test_a_result_that_fits_is_a_success(value: object, tool: Make) -> None:
+    assert judge(tool(output=ORDER), Returned(value)) == Succeeded(value)
+
+
+def test_json_that_was_declared_and_ends_inside_a_value_is_truncated(tool: Make) -> None:
+    outcome = judge(tool(output=ORDER), Returned('{"id": 1, "lines": [{"sku": "ab'))
+    assert kind(outcome) is Kind.TRUNCATED
+
+
+def test_a_schema_that_points_at_itself_ends() -> None:
+    loop = {"$ref": "#/$defs/A", "$defs": {"A": {"anyOf": [{"$ref": "#/$defs/A"}]}}}
+    assert drift.differences(loop, 1) == []

@@ -1,0 +1,95 @@
+import http.client
+import socket
+import urllib.error
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from standpipe.actions import Fault, Raised, Tool
+from standpipe.outcomes.classify import classify, judge
+from standpipe.outcomes.outcome import Failed, Kind, Phase, Unknown
+
+Make = Callable[..., Tool]
+Convert = Callable[[BaseException], Fault]
+
+
+def refused() -> ConnectionRefusedError:
+    return ConnectionRefusedError(111, "Connection refused")
+
+
+CASES: list[tuple[BaseException, Kind, Phase]] = [
+    (httpx.ConnectError("[Errno 111] Connection refused"), Kind.NOT_SENT, Phase.NOT_SENT),
+    (httpx.ConnectTimeout("timed out"), Kind.NOT_SENT, Phase.NOT_SENT),
+    (httpx.PoolTimeout(""), Kind.NOT_SENT, Phase.NOT_SENT),
+    (httpx.UnsupportedProtocol("no http"), Kind.BAD_INPUT, Phase.NOT_SENT),
+    (httpx.ReadTimeout(""), Kind.TIMED_OUT, Phase.SENT),
+    (httpx.WriteError(""), Kind.SERVER_ERROR, Phase.SENT),
+    (httpx.RemoteProtocolError("Server disconnected"), Kind.SERVER_ERROR, Phase.SENT),
+    (httpx.RemoteProtocolError("peer closed without complete message body"), Kind.TRUNCATED, Phase.RECEIVED),
+    (urllib.error.URLError(refused()), Kind.NOT_SENT, Phase.NOT_SENT),
+    (urllib.error.URLError(socket.gaierror(-2, "Name or service not known")), Kind.NOT_SENT, Phase.NOT_SENT),
+    (urllib.error.URLError(TimeoutError("timed out")), Kind.TIMED_OUT, Phase.UNKNOWN),
+    (http.client.RemoteDisconnected("no response"), Kind.SERVER_ERROR, Phase.SENT),
+    (http.client.IncompleteRead(b"12", 9), Kind.TRUNCATED, Phase.RECEIVED),
+    (refused(), Kind.NOT_SENT, Phase.NOT_SENT),
+    (socket.gaierror(-2, "Name or service not known"), Kind.NOT_SENT, Phase.NOT_SENT),
+    (ConnectionResetError(104, "Connection reset by peer"), Kind.SERVER_ERROR, Phase.SENT),
+    (OSError(113, "No route to host"), Kind.NOT_SENT, Phase.NOT_SENT),
+    (TimeoutError(), Kind.TIMED_OUT, Phase.UNKNOWN),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("error", "kind", "phase"), CASES, ids=lambda value: repr(value)[:60])
+def test_the_phase_says_whether_anything_was_sent(
+    error: BaseException, kind: Kind, phase: Phase, tool: Make, as_fault: Convert
+) -> None:
+    failed = classify(tool(), as_fault(error))
+    assert (failed.kind, failed.phase) == (kind, phase)
+
+
+@pytest.mark.parametrize(("error", "kind", "phase"), CASES, ids=lambda value: repr(value)[:60])
+def test_only_what_was_not_sent_is_a_failure_of_a_once_effect(
+    error: BaseException, kind: Kind, phase: Phase, tool: Make, as_fault: Convert
+) -> None:
+    outcome = judge(tool("once"), Raised(as_fault(error)))
+    assert isinstance(outcome, Failed if phase is Phase.NOT_SENT else Unknown)
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "kind", "phase"),
+    [
+        ("ConnectTimeout", "", Kind.NOT_SENT, Phase.NOT_SENT),
+        ("MissingSchema", "no scheme", Kind.BAD_INPUT, Phase.NOT_SENT),
+        ("ReadTimeout", "", Kind.TIMED_OUT, Phase.SENT),
+        ("ChunkedEncodingError", "", Kind.TRUNCATED, Phase.RECEIVED),
+        (
+            "ConnectionError",
+            "Max retries (NewConnectionError('..'))",
+            Kind.NOT_SENT,
+            Phase.NOT_SENT,
+        ),
+        ("ConnectionError", "('aborted', RemoteDisconnected())", Kind.SERVER_ERROR, Phase.SENT),
+        ("ConnectionError", "?", Kind.SERVER_ERROR, Phase.UNKNOWN),
+    ],
+)
+def test_one_outer_class_of_requests_means_three_things(
+    name: str, message: str, kind: Kind, phase: Phase, tool: Make
+) -> None:
+    fault = Fault(type=name, module="requests.exceptions", message=message)
+    failed = classify(tool(), fault)
+    assert (failed.kind, failed.phase) == (kind, phase)
+
+
+def test_a_wrapper_says_what_it_wraps(tool: Make) -> None:
+    inner = Fault(type="NewConnectionError", module="urllib3.exceptions", message="")
+    middle = Fault(type="MaxRetryError", module="urllib3.exceptions", message="", cause=inner)
+    outer = Fault(type="ConnectionError", module="requests.exceptions", message="?", cause=middle)
+    assert classify(tool(), outer).phase is Phase.NOT_SENT
+
+
+def test_a_group_proves_only_what_its_weakest_member_proves(tool: Make, as_fault: Convert) -> None:
+    both = ExceptionGroup("two sends", [refused(), httpx.ReadTimeout("")])
+    neither = ExceptionGroup("two sends", [refused(), refused()])
+    assert isinstance(judge(tool("once"), Raised(as_fault(both))), Unknown)
+    assert isinstance(judge(tool("once"), Raised(as_fault(neither))), Failed)
