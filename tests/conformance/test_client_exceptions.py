@@ -1,6 +1,6 @@
 """The exceptions of real model clients; slow to import, and therefore not among the unit tests."""
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import anthropic
 import httpx
@@ -18,13 +18,13 @@ ASK = Tool(name="model", effect=Effect.READ)
 PAY = Tool(name="pay", effect=Effect.ONCE)
 
 
-def as_fault(error: BaseException) -> Fault:
+def as_fault(error: Any) -> Fault:
     response = getattr(error, "response", None)
     request = getattr(response, "request", None)
     attributes = {name: getattr(error, name, None) for name in SCALARS}
     attributes["status_code"] = attributes["status_code"] or getattr(response, "status_code", None)
     cause = error.__cause__ or error.__context__
-    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    inner: tuple[Any, ...] = getattr(error, "exceptions", ())
     return Fault(
         type=type(error).__name__,
         module=type(error).__module__,

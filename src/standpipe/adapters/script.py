@@ -294,7 +294,7 @@ def _yaml_keeps(call: Call) -> bool:
         read = load_yaml_with_lines(_dump(shown), name="", json_scalars=True).value
     except ConfigError:
         return False
-    return True  # `==` alone takes 1, 1.0 and true for equal
+    return json.dumps(read) == json.dumps(shown)  # `==` alone takes 1, 1.0 and true for equal
 
 
 def _dump(value: object) -> str:

@@ -14,6 +14,7 @@ from standpipe.journal.projections import BlockerRow
 from standpipe.journal.store import Store
 
 ANSWER_CHARACTERS_MAX = 20_000
+_SHOWN = 80
 _YES = frozenset({"yes", "y", "approve", "approved", "allow", "ok"})
 _NO = frozenset({"no", "n", "deny", "denied"})
 _GIVE_UP = frozenset({"give-up", "give up", "giveup"})
@@ -101,4 +102,4 @@ def _drafts(row: BlockerRow, said: str, by: str) -> list[Draft]:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:80]}…"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

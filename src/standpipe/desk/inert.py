@@ -31,11 +31,11 @@ def inert(text: str, *, limit: int = CHARACTERS_MAX) -> str:
 
 
 def markdown(text: str, *, limit: int = CHARACTERS_MAX) -> str:
-    """Return `text` as Markdown that means exactly these characters: no link, image, HTML or heading.
+    r"""Return `text` as Markdown that means exactly these characters: no link, image, HTML or heading.
 
     Example:
         >>> markdown("[x](http://h) <b>")
-        '\\\\[x\\\\](http\\\\://h) &lt;b&gt;'
+        '\\[x\\](http\\://h) &lt;b&gt;'
     """
     marked = _MARKS.sub(r"\\\1", inert(text, limit=limit))
     marked = marked.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -14,11 +14,11 @@ from standpipe.actions import Effect
 from standpipe.desk import decisions as log
 from standpipe.desk.changes import FileChange, files
 from standpipe.desk.phrases import did, doing, receipt
+from standpipe.ids import proposed_id
 from standpipe.journal.entries import (
     BlockedRaised,
     Checked,
     Entry,
-    InDoubt,
     Intended,
     LessonRecorded,
     ModelResponded,
@@ -33,7 +33,6 @@ from standpipe.journal.entries import (
 from standpipe.journal.failures import Failure as Met, failures
 from standpipe.journal.projections import BlockerRow
 from standpipe.journal.views import created, open_blockers, outcome_of, pointed_at
-from standpipe.ids import proposed_id
 from standpipe.outcomes.outcome import Succeeded, Unknown
 
 FINAL = frozenset({"done", "failed", "cancelled"})

@@ -51,7 +51,7 @@ from standpipe.journal.entries import (
     Verdict,
 )
 from standpipe.outcomes.outcome import Failed, Refused, Succeeded, Unknown
-from standpipe.policy.decision import Ask, Deny
+from standpipe.policy.decision import Ask, Decision, Deny
 
 
 class Tone(StrEnum):
@@ -85,7 +85,7 @@ class Teller:
             self.proposed[entry.action] = body
         if entry.action:
             return _of_action(entry, self.proposed.get(entry.action))
-        return _of_people(entry) or _of_run(entry)
+        return _of_people(entry) or _of_agent(entry) or _of_run(entry) or _of_trouble(entry)
 
 
 def sentence(entry: Entry) -> Sentence | None:
@@ -105,16 +105,24 @@ def _of_action(entry: Entry, call: Proposed | None) -> Sentence | None:
     match entry.body:
         case Proposed() as body:
             return _proposal(body)
-        case Decided(decision=Ask(reason=reason, kind=kind)):
-            return None if kind == "question" else Sentence(f"held: {reason}", Tone.CARE)
-        case Decided(decision=Deny(reason=reason)):
-            return Sentence(f"not allowed: {reason}", Tone.CARE)
+        case Decided(decision=decision):
+            return _decision(decision)
         case Settled() as body:
             return _result(body, call)
         case Reconciled() as body:
             return _verdict(body)
         case InDoubt(what=what):
             return Sentence(f"in doubt: {what}", Tone.CARE)
+        case _:
+            return None
+
+
+def _decision(decision: Decision) -> Sentence | None:
+    match decision:
+        case Ask(reason=reason, kind=kind) if kind != "question":
+            return Sentence(f"held: {reason}", Tone.CARE)
+        case Deny(reason=reason):
+            return Sentence(f"not allowed: {reason}", Tone.CARE)
         case _:
             return None
 
@@ -164,16 +172,8 @@ def _said(message: str, recovery: Recovery) -> str:
     return f" ({message})" if isinstance(recovery, Return | Skip | Escalate | Stop) else ""
 
 
-def _now(recovery: Recovery) -> str:  # noqa: PLR0911 -- one line per recovery
+def _now(recovery: Recovery) -> str:
     match recovery:
-        case Retry(delay_seconds=delay):
-            return f"tries again in {delay:.1f} s" if delay else "tries again"
-        case Wait(delay_seconds=delay):
-            return f"waits {delay:.1f} s as asked"
-        case Refresh():
-            return "the credential is renewed once"
-        case Alternate(tool=tool):
-            return f"tries {tool} instead"
         case Return():
             return "the agent is told"
         case Skip():
@@ -182,6 +182,20 @@ def _now(recovery: Recovery) -> str:  # noqa: PLR0911 -- one line per recovery
             return f"a person is asked: {why}"
         case Stop(why=why):
             return f"the run stops: {why}"
+        case _:
+            return _once_more(recovery)
+
+
+def _once_more(recovery: Retry | Wait | Refresh | Alternate) -> str:
+    match recovery:
+        case Retry(delay_seconds=delay):
+            return f"tries again in {delay:.1f} s" if delay else "tries again"
+        case Wait(delay_seconds=delay):
+            return f"waits {delay:.1f} s as asked"
+        case Refresh():
+            return "renews the credential, once"
+        case Alternate(tool=tool):
+            return f"tries {tool} instead"
 
 
 def _tone(recovery: Recovery) -> Tone:
@@ -210,15 +224,6 @@ def _of_people(entry: Entry) -> Sentence | None:
             return Sentence(f"{entry.key} {kind.replace('_', ' ')}: {ask}", Tone.PERSON)
         case AnswerGiven(answer=answer, by=by):
             return Sentence(f"answers {entry.key}: {answer} ({by})", Tone.PERSON)
-        case Noted(by=by, what=what, why=why):
-            return Sentence(f"{by} decides: {what}, because {why}")
-        case ScopeSet(tools=tools, why=why):
-            return Sentence(f"narrows itself to {', '.join(tools)}: {why}")
-        case Checked(checks=checks):
-            missing = [f"{check.name} ({check.evidence})" for check in checks if not check.passed]
-            return Sentence(f"not done yet: {'; '.join(missing)}", Tone.CARE) if missing else None
-        case LessonRecorded(id=name, statement=statement):
-            return Sentence(f"learned {name}: {statement}")
         case CancelRequested(by=by):
             return Sentence(f"{by} cancels the run", Tone.PERSON)
         case Restored(changes=changes, by=by):
@@ -229,27 +234,49 @@ def _of_people(entry: Entry) -> Sentence | None:
             return None
 
 
+def _of_agent(entry: Entry) -> Sentence | None:
+    match entry.body:
+        case Noted(by=by, what=what, why=why):
+            return Sentence(f"{by} decides: {what}, because {why}")
+        case ScopeSet(tools=tools, why=why):
+            return Sentence(f"narrows itself to {', '.join(tools)}: {why}")
+        case Checked(checks=checks):
+            missing = [f"{check.name} ({check.evidence})" for check in checks if not check.passed]
+            return Sentence(f"not done yet: {'; '.join(missing)}", Tone.CARE) if missing else None
+        case LessonRecorded(id=name, statement=statement):
+            return Sentence(f"learned {name}: {statement}")
+        case ModelResponded(say=say) if say:
+            return Sentence(f"says: {say}", Tone.QUIET)
+        case _:
+            return None
+
+
 def _of_run(entry: Entry) -> Sentence | None:
     match entry.body:
         case RunCreated(task=task):
             return Sentence(f"{entry.run} begins: {task}")
         case BootLoaded(tokens=tokens):
-            return Sentence(f"remembers {tokens:,} tokens of memory", Tone.QUIET)
+            return Sentence(f"loads {tokens:,} tokens of memory", Tone.QUIET)
         case SegmentStarted(pid=pid) if entry.key != "1":
             return Sentence(f"goes on in process {pid}")
-        case ModelResponded(say=say) if say:
-            return Sentence(f"says: {say}", Tone.QUIET)
+        case SegmentEnded(ended="yielded", why=why):
+            return Sentence(f"pauses: {why}", Tone.CARE)
+        case _:
+            return None
+
+
+def _of_trouble(entry: Entry) -> Sentence | None:
+    match entry.body:
         case ModelFailed(failed=failed, recovery=recovery, model=model):
             what = failed.code or failed.kind.replace("_", " ")
             text = f"{model}: {what}, {_now(recovery)}{_said(failed.message, recovery)}"
             return Sentence(text, _tone(recovery))
-        case SegmentEnded(ended="yielded", why=why):
-            return Sentence(f"pauses: {why}", Tone.CARE)
         case RunLost(cause=cause, in_flight=in_flight):
-            doing_then = f" during {in_flight}" if in_flight else ""
-            return Sentence(f"lost: its process was {cause}{doing_then}", Tone.BAD)
+            meanwhile = f" during {in_flight}" if in_flight else ""
+            return Sentence(f"lost: its process was {cause}{meanwhile}", Tone.BAD)
         case RunEnded(status=status, summary=summary, why=why):
-            told = summary or why
-            return Sentence(f"{status}: {told}", Tone.GOOD if status == "done" else Tone.BAD)
+            return Sentence(
+                f"{status}: {summary or why}", Tone.GOOD if status == "done" else Tone.BAD
+            )
         case _:
             return None

@@ -191,7 +191,7 @@ class _Worker:
         lifeline_end, lifeline = os.pipe()
         try:
             # By the thread of the loop: PR_SET_PDEATHSIG follows the thread that started the child.
-            process = subprocess.Popen(  # noqa: ASYNC220 -- returns at exec; our own interpreter and module
+            process = subprocess.Popen(  # noqa: ASYNC220, S603 -- returns at exec; our own interpreter and module
                 [*_COMMAND, *(["portable"] if home.portable else [])],
                 stdin=theirs.fileno(),
                 stdout=lifeline_end,

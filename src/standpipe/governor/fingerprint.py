@@ -58,6 +58,7 @@ _REASONS = (
 _CLASSES = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
+        r"^\s{0,4}([45]\d\d)(?=\s{0,2}(?:[-:]|(?:code|detail|error|message|status|title|type)\b))",
         r"\b(?:http(?:/\d(?:\.\d)?)?|status|status[ _]?code|response code)\W{0,3}([1-5]\d\d)\b",
         r"\berror(?:[ _]?code)?\W{0,3}([1-5]\d\d)\b",
         r"\b(?:errno|winerror|errcode|error[ _]code|exit(?:ed with)?(?: code| status)?|exit code|signal|code)\W{0,3}(-?\d{1,5})\b",
@@ -87,7 +88,7 @@ _MASKS = tuple(
 )
 # Hosts and file names are written in lower case; `json.JSONDecodeError` is neither.
 _HOST = re.compile(
-    r"(?<![\w.-])(?:[A-Za-z0-9-]{1,63}\.){1,8}[a-z]{2,12}(?![\w-])(?:(?<=[a-z]):\d{1,5}\b)?"
+    r"(?<![\w.-])(?:[A-Za-z0-9-]{1,63}\.){1,8}[a-z]{2,12}(?!\.?[\w-])(?:(?<=[a-z]):\d{1,5}\b)?"
 )
 _QUOTED = re.compile(
     r"(?<!\w)b?'[^'\n]{1,400}'(?!\w)|\"[^\"\n]{1,400}\"|`[^`\n]{1,400}`|«[^»\n]{1,400}»"

@@ -23,7 +23,7 @@ from standpipe.memory.tasks import Status, Task, Tasks
 from standpipe.memory.writes import FILE_BYTES, locked, put, set_aside
 
 SCHEMA = 1
-_PROTECTED = {"IDENTITY.md", "PINNED.md", "brain.toml", "STATE.md"}
+_PROTECTED = {"identity.md", "pinned.md", "brain.toml", "state.md"}
 _OTHERS_WRITE = {"untrusted", "conflicts", "decisions"}
 
 
@@ -73,7 +73,7 @@ class Brain:
         Raises:
             Conflict: it has another version.
         """
-        target = self._writable(path)
+        target, path = self._writable(path)
         if not trusted:
             return self._aside(text)
         with locked(self._home, path):
@@ -86,7 +86,7 @@ class Brain:
 
     def append(self, path: str, text: str, *, trusted: bool = True) -> Written:
         """Add text to the end of a file, on a line of its own, whoever else writes to it."""
-        target = self._writable(path)
+        target, path = self._writable(path)
         if not trusted:
             return self._aside(text)
         with locked(self._home, path):
@@ -134,15 +134,17 @@ class Brain:
         put(target, content)
         return Written(path, digest(content))
 
-    def _writable(self, path: str) -> Path:
+    def _writable(self, path: str) -> tuple[Path, str]:
+        """Return the file and its one spelling, which names its lock."""
         target = self._inside(path)
-        parts = PurePosixPath(path).parts
-        if path in _PROTECTED:
+        plain = PurePosixPath(path)
+        first = plain.parts[0].casefold()  # some file systems do not tell `identity.md` apart
+        if first in _PROTECTED or first in _OTHERS_WRITE or first.startswith("."):
             hint = "people write it, or the runtime does; write a note instead: notes/NAME.md"
             raise UsageError(f"`{path}` is not for writing", hint=hint)
-        if parts[0] in _OTHERS_WRITE or parts[0].startswith(".") or target.is_dir():
-            raise UsageError(f"`{path}` is not for writing", hint="write a note: notes/NAME.md")
-        return target
+        if target.is_dir():
+            raise UsageError(f"`{path}` is a folder, not for writing", hint="name a file in it")
+        return target, plain.as_posix()
 
     def _inside(self, path: str) -> Path:
         parts = PurePosixPath(path).parts

@@ -18,7 +18,7 @@ _EXCERPT_LENGTH = 240
 _TITLE_WEIGHT = 3
 _FOLDERS = ("notes", "tasks", "lessons", "decisions", "inbox", "untrusted")
 _WORD = re.compile(r"\w+")
-_ENDING = re.compile(r"(?<=\w{3})(?:ings?|edly|ed|es|s)$")
+_ENDING = re.compile(r"(?<=\w{3})(?:ings?|edly|ed|es|e|s)$")
 
 
 class Hit(Struct, frozen=True):

@@ -229,7 +229,9 @@ class Tasks:
             folder /= f"{now:%Y-%m}"
         path = folder / f"{task.id}.md"
         text = dump_front_matter(_values(task), body)
-        load_front_matter(text, name=f"brain/{path.as_posix()}")  # what cannot be read is not written
+        load_front_matter(
+            text, name=f"brain/{path.as_posix()}"
+        )  # what cannot be read is not written
         put(self._brain / path, text)
         return TaskFile(task, status, path.as_posix(), body)
 

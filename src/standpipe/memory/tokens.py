@@ -31,7 +31,7 @@ _PIECES = re.compile(
 _COSTS = {
     "lower": (0.78, 0.115),
     "hump": (1.4, 0.0),
-    "upper": (0.76, 0.42),
+    "upper": (0.8, 0.44),
     "digits": (1.08, 0.0),
     "blank": (0.02, 0.0),
     "space": (1.0, 0.0),

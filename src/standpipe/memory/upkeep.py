@@ -57,7 +57,9 @@ class Upkeep:
             task = read_task(read_text(found, limit_bytes=_TASK_BYTES), name=str(path))
             return _taken_over(tasks, task, number=number, now=now)
         if not text:
-            raise UsageError("the task is empty", hint='say what is to be done: standpipe run "..."')
+            raise UsageError(
+                "the task is empty", hint='say what is to be done: standpipe run "..."'
+            )
         first = text.splitlines()[0]
         title = first if len(first) <= _TITLE else f"{first[:_TITLE]}…"
         name = task_id(max(number, tasks.highest_number() + 1))
@@ -125,7 +127,9 @@ def acceptance_of(task: Task) -> tuple[Acceptance, ...]:
 def past_runs(rows: Sequence[RunRow]) -> list[PastRun]:
     """Return the last runs, newest first."""
     newest = sorted(rows, key=lambda row: row.last_at, reverse=True)[:_SHOWN]
-    return [PastRun(id=row.id, status=row.status, task=row.task_id, at=row.last_at) for row in newest]
+    return [
+        PastRun(id=row.id, status=row.status, task=row.task_id, at=row.last_at) for row in newest
+    ]
 
 
 def _taken_over(tasks: Tasks, task: Task, *, number: int, now: datetime) -> TaskFile:

@@ -57,7 +57,7 @@ def vouched(brain: Path, text: str, *, trusted: bool) -> str:
 
 def keep_conflict(brain: Path, path: Path, ours: str, theirs: str, now: datetime) -> str:
     """Keep both versions of a file of which only one can stay."""
-    reference = f"conflicts/{now:%Y%m%dT%H%M%S}-{path.name}"
+    reference = f"conflicts/{now:%Y%m%dT%H%M%S}-{path.stem}-{digest(theirs.encode())[:8]}"
     put(brain / reference / "ours.md", ours)
     put(brain / reference / "theirs.md", theirs)
     return reference

@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from typing import cast
 from urllib.parse import quote, quote_plus
 
 from msgspec import Struct
@@ -138,9 +139,9 @@ class Masker:
             case str():
                 return self.mask_text(value)
             case Mapping():
-                return self._mask_mapping(value)  # pyright: ignore[reportUnknownArgumentType] -- any mapping
+                return self._mask_mapping(cast("Mapping[object, object]", value))
             case list() | tuple():
-                return self._mask_sequence(value)  # pyright: ignore[reportUnknownArgumentType] -- any sequence
+                return self._mask_sequence(cast("list[object] | tuple[object, ...]", value))
             case _:
                 return value
 
@@ -209,11 +210,10 @@ def _texts(value: object) -> Iterator[str]:
         case str():
             yield value
         case Mapping():
-            for key, one in value.items():  # pyright: ignore[reportUnknownVariableType] -- any mapping
-                yield from _texts(key)
-                yield from _texts(one)
+            for pair in cast("Mapping[object, object]", value).items():
+                yield from _texts(pair)
         case list() | tuple():
-            for one in value:  # pyright: ignore[reportUnknownVariableType] -- any sequence
+            for one in cast("list[object] | tuple[object, ...]", value):
                 yield from _texts(one)
         case _:
             return

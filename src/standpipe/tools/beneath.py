@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -71,7 +71,7 @@ class Place:
 @contextmanager
 def beneath(
     root: str, path: str, *, create: bool = False, portable: bool = False
-) -> Iterator[Place]:
+) -> Generator[Place]:
     """Give the place `path` stands for under `root`; with `create`, its folders are made.
 
     Raises:
@@ -87,7 +87,7 @@ def beneath(
 @contextmanager
 def folder_beneath(
     root: str, folders: list[str], path: str, *, create: bool = False, portable: bool = False
-) -> Iterator[int]:
+) -> Generator[int]:
     """Give a descriptor of the folder `folders` lead to."""
     top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

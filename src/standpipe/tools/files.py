@@ -8,7 +8,7 @@ Rule 3: files are UTF-8 text; what was cut is said.
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
 from standpipe.execution.tools import surroundings, tool
@@ -114,7 +114,7 @@ def delete_file(path: str) -> dict[str, object]:
 
 
 @contextmanager
-def _place(path: str, *, create: bool = False) -> Iterator[Place]:
+def _place(path: str, *, create: bool = False) -> Generator[Place]:
     root = surroundings().workspace
     with beneath(root, path, create=create, portable=_portable()) as place:
         yield place
@@ -154,7 +154,7 @@ def _bytes(text: str, path: str) -> bytes:
         ) from None
 
 
-def _listed(folder: int) -> Iterator[str]:
+def _listed(folder: int) -> Generator[str]:
     with os.scandir(folder) as entries:
         for entry in entries:
             yield f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name

@@ -154,15 +154,17 @@ async def follow(ask: Ask, wire: Wire) -> Answer:
     import httpx  # noqa: PLC0415 -- 80 ms that only a request should cost
 
     landed: Answer | None = None  # the answer after which an effect may have happened
+    redirects = 0
     try:
-        for _ in range(REDIRECTS_MAX + 1):
+        while True:
             answer = await _exchange(ask, wire)
             if answer.location is None:
                 return _unless_refused(answer)
             if ask.method != "GET" and answer.status in _ELSEWHERE:
                 landed = answer
+            if (redirects := redirects + 1) > REDIRECTS_MAX:
+                raise answer.failure(f", the redirect number {redirects}")
             ask = _redirected(ask, answer, answer.location)
-        raise answer.failure(f", the redirect number {REDIRECTS_MAX + 1}")
     except (EgressRefused, HttpFailure, httpx.HTTPError) as error:
         if landed is None:
             raise

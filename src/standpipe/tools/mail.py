@@ -10,11 +10,11 @@ import mailbox
 import re
 import smtplib
 import ssl
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.headerregistry import Address
-from email.message import EmailMessage
+from email.message import EmailMessage, MIMEPart
 from email.parser import BytesParser
 from email.policy import SMTP, default
 from email.utils import formatdate
@@ -196,7 +196,7 @@ def _body(message: EmailMessage) -> str:
     return text
 
 
-def _content(part: EmailMessage) -> str:
+def _content(part: MIMEPart) -> str:
     try:
         return str(part.get_content())
     except (LookupError, ValueError):  # a charset nobody knows, or a broken encoding
@@ -328,7 +328,7 @@ class _Phases:
 
 
 @contextmanager
-def _phases() -> Iterator[_Phases]:
+def _phases() -> Generator[_Phases]:
     phases = _Phases()
     try:
         yield phases
@@ -338,7 +338,7 @@ def _phases() -> Iterator[_Phases]:
 
 
 @contextmanager
-def _connected(server: _Server) -> Iterator[smtplib.SMTP]:
+def _connected(server: _Server) -> Generator[smtplib.SMTP]:
     if server.tls:
         context = ssl.create_default_context()
         smtp = smtplib.SMTP_SSL(server.host, server.port, timeout=SMTP_SECONDS, context=context)

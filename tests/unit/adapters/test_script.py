@@ -253,7 +253,24 @@ def test_what_yaml_cannot_say_is_written_as_json_for_the_whole_turn(load: Load) 
 
 
 def test_text_that_looks_like_something_else_stays_text(load: Load) -> None:
-    odd = ("1.10", "1e5", "12", "true", "null", "NO", "on", "", "=", "<<", "- x", "2026-01-02")
+    odd = (
+        "a\r\nb",
+        "\x85",
+        "a\u2028\nb",
+        "\ufeff",
+        "1.10",
+        "1e5",
+        "12",
+        "true",
+        "null",
+        "NO",
+        "on",
+        "",
+        "=",
+        "<<",
+        "- x",
+        "2026-01-02",
+    )
     turns = (Turn("12", (Call("tag", {text: text for text in odd}),)),)
     text = write_script(turns)
     assert "raw_call" not in text

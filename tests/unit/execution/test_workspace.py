@@ -222,7 +222,7 @@ def test_several_changes_go_back_to_the_state_before_the_first(
     first = changed(workspace, lambda: (root / "a.txt").write_text("2"))
     second = changed(workspace, lambda: (root / "a.txt").write_text("3"))
     third = changed(workspace, lambda: (root / "b.txt").write_text("new"))
-    fourth = changed(workspace, lambda: (root / "b.txt").unlink())
+    fourth = changed(workspace, (root / "b.txt").unlink)
     restored = workspace.restore([*first, *second, *third, *fourth])
     assert restored.paths == ("a.txt",)
     assert picture(root) == {"a.txt": ((root / "a.txt").stat().st_mode, b"1")}

@@ -26,13 +26,13 @@ def tool() -> Callable[..., Tool]:
     return make
 
 
-def convert(error: BaseException) -> Fault:
+def convert(error: Any) -> Fault:
     response = getattr(error, "response", None)
     request = getattr(response, "request", None)
     attributes = {name: getattr(error, name, None) for name in SCALARS}
     attributes["status_code"] = attributes["status_code"] or getattr(response, "status_code", None)
     cause = error.__cause__ or error.__context__
-    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    inner: tuple[Any, ...] = getattr(error, "exceptions", ())
     return Fault(
         type=type(error).__name__,
         module=type(error).__module__,

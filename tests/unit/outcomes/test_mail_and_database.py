@@ -17,10 +17,10 @@ Convert = Callable[[BaseException], Fault]
     [
         (smtplib.SMTPAuthenticationError(535, "5.7.8 bad credentials"), Kind.CREDENTIAL),
         (
-            smtplib.SMTPSenderRefused(530, "5.7.0 authenticate first", "a@b.example"),
+            smtplib.SMTPSenderRefused(530, b"5.7.0 authenticate first", "a@b.example"),
             Kind.CREDENTIAL,
         ),
-        (smtplib.SMTPSenderRefused(550, "5.7.1 relaying denied", "a@b.example"), Kind.FORBIDDEN),
+        (smtplib.SMTPSenderRefused(550, b"5.7.1 relaying denied", "a@b.example"), Kind.FORBIDDEN),
         (smtplib.SMTPDataError(554, "rejected"), Kind.BAD_INPUT),
         (smtplib.SMTPDataError(451, "4.7.1 greylisted"), Kind.RATE_LIMITED),
         (smtplib.SMTPDataError(421, "try later"), Kind.OVERLOADED),

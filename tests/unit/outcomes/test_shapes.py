@@ -58,7 +58,7 @@ def kind(outcome: Outcome) -> Kind | None:
         ("fatal: not a git repository", Kind.ERROR_TEXT),
         ("HTTP 503 for https://x.example/a", Kind.OVERLOADED),
         ("MCP error -32602: wrong", Kind.BAD_INPUT),
-        ("Traceback (most recent call last):\n  File \"a\"\nValueError: bad", Kind.ERROR_TEXT),
+        ('Traceback (most recent call last):\n  File "a"\nValueError: bad', Kind.ERROR_TEXT),
         ('{"orders": [{"id": 1}, {"id', Kind.TRUNCATED),
     ],
 )  # fmt: skip
@@ -110,12 +110,14 @@ def test_a_page_whose_title_reads_like_a_5xx_may_be_asked_for_again(tool: Make) 
 
 def test_a_refusal_as_data_is_an_answer_and_a_page_is_none(tool: Make) -> None:
     assert isinstance(judge(tool("once"), Returned({"ok": False, "error": "invalid_auth"})), Failed)
-    for value in (LOGIN, "Error: hm", {"error": {"code": -32603, "message": "internal"}}):
+    partial = {"data": {"paid": True}, "errors": [{"extensions": {"code": "FORBIDDEN"}}]}
+    for value in (LOGIN, partial, "Error: hm", {"error": {"code": -32603, "message": "internal"}}):
         assert isinstance(judge(tool("once"), Returned(value)), Unknown), value
 
 
 def test_a_result_that_drifted_names_what_is_missing_and_what_changed(tool: Make) -> None:
-    outcome = judge(tool(output=ORDER), Returned({"id": "7", "nr": 1, "lines": [{}]}))
+    drifted: object = {"id": "7", "nr": 1, "lines": [{}]}
+    outcome = judge(tool(output=ORDER), Returned(drifted))
     assert isinstance(outcome, Failed)
     assert outcome.kind is Kind.SCHEMA
     assert outcome.message.endswith("`id` is string, not integer; `lines[0].sku` is missing")

@@ -1,7 +1,7 @@
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ def workspace(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def traps(workspace: Path, tmp_path: Path) -> Iterator[Path]:
+def traps(workspace: Path, tmp_path: Path) -> Generator[Path]:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "x").write_text("private")

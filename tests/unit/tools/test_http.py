@@ -1,7 +1,7 @@
 import base64
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -90,7 +90,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def open_site() -> Iterator[Callable[[], Site]]:
+def open_site() -> Generator[Callable[[], Site]]:
     sites: list[Site] = []
 
     def start() -> Site:

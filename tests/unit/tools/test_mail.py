@@ -1,6 +1,7 @@
+import asyncio
 import mailbox
 import smtplib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from email.message import EmailMessage
 from pathlib import Path
@@ -39,7 +40,7 @@ class Post:
         self.envelopes.append(envelope)
         self.sent.add(envelope.content)
         if self.answer is None:
-            assert server.transport is not None
+            assert isinstance(server.transport, asyncio.WriteTransport)
             server.transport.abort()
             return "250 nobody hears this"
         return self.answer
@@ -48,14 +49,16 @@ class Post:
 class AnyPort(Controller):
     """aiosmtpd's controller, on a port the system chooses."""
 
+    port: int
+
     def _trigger_server(self) -> None:
-        assert self.server is not None
+        assert isinstance(self.server, asyncio.Server)
         self.port = self.server.sockets[0].getsockname()[1]
         super()._trigger_server()
 
 
 @contextmanager
-def served(post: Post, **options: Any) -> Iterator[str]:
+def served(post: Post, **options: Any) -> Generator[str]:
     controller = AnyPort(post, hostname="127.0.0.1", port=0, **options)
     controller.start()
     yield f"127.0.0.1:{controller.port}"
@@ -63,7 +66,7 @@ def served(post: Post, **options: Any) -> Iterator[str]:
 
 
 @pytest.fixture
-def post(tmp_path: Path) -> Iterator[Post]:
+def post(tmp_path: Path) -> Generator[Post]:
     post = Post(tmp_path / "sent")
     with served(post) as address:
         live(tmp_path, smtp=address, sent="sent")

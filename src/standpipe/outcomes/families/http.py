@@ -168,7 +168,7 @@ def by_status(status: int) -> Kind:
     return Kind.BAD_INPUT if status >= _CLIENT_ERRORS else Kind.OTHER
 
 
-def codes_in(value: object, text: str = "", *, depth: int = 3) -> Iterator[str]:
+def codes_in(value: object, text: str = "", *, depth: int = 5) -> Iterator[str]:
     """Yield the code words of a decoded body, the most specific level first."""
     if match := _XML_CODE.search(text):
         yield match[1]

@@ -9,7 +9,7 @@ import re
 from standpipe.actions import Fault
 from standpipe.outcomes.finding import Finding
 from standpipe.outcomes.outcome import Kind, Phase
-from standpipe.outcomes.reading import called, number
+from standpipe.outcomes.reading import called, number, word
 
 REPLIES = {
     421: Kind.OVERLOADED,
@@ -87,10 +87,11 @@ def _first_reply(text: str) -> int | None:
 
 
 def _finding(fault: Fault, kind: Kind, code: int | None, phase: Phase) -> Finding:
-    said = f"SMTP {code}: " if code and str(code) not in fault.message else ""
+    reply = word(fault, "smtp_error") or fault.message
+    said = f"SMTP {code}: " if code and str(code) not in reply else ""
     return Finding(
         kind=kind,
-        message=f"{fault.type}: {said}{fault.message}",
+        message=f"{fault.type}: {said}{reply}",
         code=str(code) if code else fault.type,
         phase=phase,
         answered=bool(code),

@@ -160,7 +160,8 @@ def _as_refusal(value: Mapping[str, object]) -> Finding | None:
         message=f"{head}: {visible(reason, limit=500)}" if reason != code else head,
         code=code,
         phase=Phase.RECEIVED,
-        answered=kind not in _UNSURE,
+        # GraphQL: where some of the data came back, some of the mutation may have happened.
+        answered=kind not in _UNSURE and not fields(value.get("data")),
     )
 
 

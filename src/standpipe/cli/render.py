@@ -1,0 +1,81 @@
+"""Reports, fleets and inboxes as lines for a terminal."""
+
+from collections.abc import Iterator, Sequence
+
+from standpipe.desk.blockers import Waiting
+from standpipe.desk.fleet import Fleet, FleetRun, sentence_of
+from standpipe.desk.inert import inert
+from standpipe.desk.report import Report
+from standpipe.desk.sections import Row, answer_command, call_details, page
+from standpipe.desk.sentences import Tone
+
+Lines = Iterator[tuple[str, Tone]]
+_LINE_MAX = 600
+_FLEET_TONES = {
+    "done": Tone.GOOD,
+    "blocked": Tone.PERSON,
+    "running": Tone.PLAIN,
+    "cancelled": Tone.QUIET,
+}
+
+
+def report_lines(report: Report) -> Lines:
+    """Yield a report, what needs you first."""
+    laid = page(report)
+    yield from _row(laid.head, indent="")
+    for section in laid.sections:
+        yield "", Tone.PLAIN
+        yield section.title, Tone.QUIET
+        for row in section.rows:
+            yield from _row(row, indent="  ")
+    if laid.empty:
+        yield f"Nothing under: {', '.join(laid.empty)}", Tone.QUIET
+
+
+def fleet_lines(fleet: Fleet) -> Lines:
+    """Yield one line per run."""
+    cost = fleet.cost.total_usd
+    spent = "" if cost is None else f", ${cost:.2f}"
+    yield f"{sentence_of(fleet)}{spent}", Tone.PLAIN
+    for run in fleet.runs:
+        yield from _run(run)
+
+
+def inbox_lines(waiting: Sequence[Waiting]) -> Lines:
+    """Yield what waits, with the exact call and what one types."""
+    if not waiting:
+        yield "nothing waits for you", Tone.GOOD
+    for one in waiting:
+        yield from _row(waiting_row(one), indent="")
+
+
+def waiting_row(one: Waiting) -> Row:
+    """Return a question with everything one needs to decide."""
+    parked = ", parked" if one.state == "parked" else ""
+    setting = f"to stop asking, write in standpipe.toml: {one.setting}" if one.setting else ""
+    details = (f"why: {one.why}", *call_details(one.action), setting)
+    return Row(
+        text=f"{one.id} {one.kind.replace('_', ' ')} ({one.run}{parked}): {one.ask}",
+        tone=Tone.PERSON,
+        details=tuple(filter(None, details)),
+        commands=(answer_command(one.id, one.kind),),
+    )
+
+
+def row_lines(row: Row) -> Lines:
+    """Yield one row with what stands under it."""
+    yield from _row(row, indent="")
+
+
+def _run(run: FleetRun) -> Lines:
+    tone = _FLEET_TONES.get(run.status, Tone.BAD)
+    head = f"{run.run:<5} {run.status:<9} {run.task}"
+    yield inert(f"{head}: {run.summary}" if run.summary else head, limit=_LINE_MAX), tone
+
+
+def _row(row: Row, *, indent: str) -> Lines:
+    yield indent + inert(row.text, limit=_LINE_MAX), row.tone
+    for detail in row.details:
+        yield f"{indent}  {inert(detail, limit=_LINE_MAX)}", Tone.PLAIN if indent else Tone.QUIET
+    for command in row.commands:
+        yield f"{indent}  $ {command}", Tone.PERSON

@@ -1,0 +1,74 @@
+"""Which run a person meant: its id, a prefix of it, the caller's `--id`, or none for the last one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from standpipe.config import find_home
+from standpipe.desk.blockers import blocker_rows, run_rows
+from standpipe.desk.fleet import status_of_row
+from standpipe.desk.liveness import alive
+from standpipe.desk.report import Report, report
+from standpipe.errors import NotFoundError
+from standpipe.ids import match, natural
+from standpipe.journal.entries import Entry
+from standpipe.journal.projections import RunRow
+from standpipe.journal.store import Store
+
+R = TypeVar("R")
+
+
+@asynccontextmanager
+async def journal(home: Path) -> AsyncIterator[Store]:
+    """Open the journal of a home to read it or to post an answer."""
+    from standpipe.runtime import open_store
+
+    store = open_store(home)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def asked(home: str | None, question: Callable[[Store], Coroutine[Any, Any, R]]) -> R:
+    """Put one question to the journal of a home."""
+
+    async def ask() -> R:
+        async with journal(find_home(home)) as store:
+            return await question(store)
+
+    return asyncio.run(ask())
+
+
+def meant(rows: Mapping[str, RunRow], typed: str | None) -> RunRow:
+    """Return the run a person meant.
+
+    Raises:
+        NotFoundError: none, or more than one, fits.
+    """
+    if not typed:
+        if not rows:
+            raise NotFoundError("there is no run in this home yet", hint='standpipe run "TASK"')
+        return max(rows.values(), key=lambda row: natural(row.id))
+    callers = {row.caller_id: row for row in rows.values() if row.caller_id}
+    return callers[typed] if typed in callers else rows[match(typed, rows, what="run")]
+
+
+def where(row: RunRow) -> str:
+    """Return where a run stands now, its process looked after."""
+    return status_of_row(row, alive)
+
+
+async def entries_of(store: Store, typed: str | None) -> Sequence[Entry]:
+    """Return the entries of the run a person meant."""
+    return await store.read(meant(await run_rows(store), typed).id)
+
+
+async def report_of(store: Store, typed: str | None) -> Report:
+    """Return the report of the run a person meant."""
+    row = meant(await run_rows(store), typed)
+    living = alive(row.pid, row.process_started) if row.epoch else None
+    rows = await blocker_rows(store)
+    return report(await store.read(row.id), elsewhere=rows, alive=living)

@@ -1,0 +1,96 @@
+import pytest
+
+from standpipe.governor import literals
+from standpipe.governor.fingerprint import fingerprints, template
+from standpipe.outcomes.outcome import Failed, Kind, Unknown
+
+
+@pytest.mark.parametrize(
+    ("message", "shape"),
+    [
+        ("\x1b[31mfatal\x1b[0m: no branch 'x'", "fatal: no branch <*>"),
+        ('Traceback (most recent call last):\n  File "a.py", line 3\nValueError: bad 17', "valueerror: bad <*>"),
+        ("401 - {'error': {'code': 'expired', 'request_id': 'r-17'}}", "401 - code expired"),
+        ('500 {"detail": "at 2026-11-22T07:00:00Z", "code": "23505"}', "500 code 23505 detail at <*>"),
+        ("Client error '404 Not Found' for url 'https://x.example/7'", "client error '404 not found' for url <*>"),
+        ("[Errno 13] Permission denied: '/srv/a b.txt'", "[errno 13] permission denied: <*>"),
+        ("curl: (6) Could not resolve host: x.example.org", "curl: (6) could not resolve host: <*>"),
+        ("mail from a.b@x.example refused: 550 5.7.1 no", "mail from <*> refused: 550 5.7.1 no"),
+        ("job 3f2504e0-4f89-41d3-9a0c-0305e82c3301 on 10.0.0.7:80 died", "job <*> on <*> died"),
+        ("psycopg.errors.UniqueViolation: key", "psycopg.errors.uniqueviolation: key"),
+        ("Couldn't open organization's file", "couldn't open organization's file"),
+    ],
+)  # fmt: skip
+def test_only_what_varies_is_masked(message: str, shape: str) -> None:
+    assert template(message, {}) == shape
+
+
+def test_bodies_that_differ_in_their_status_stay_apart() -> None:
+    shapes = {
+        template(f"{{'status': {status}, 'id': 'a{status}'}}", {}) for status in (401, 404, 500)
+    }
+    assert len(shapes) == 3
+
+
+def test_the_calls_own_arguments_are_masked_in_every_spelling() -> None:
+    arguments = {"query": {"name": "größe a", "ids": ["weekly-report"]}}
+    for said in ("größe a", "gr%C3%B6%C3%9Fe%20a", "weekly-report", "weekly_report"):
+        assert template(f"no row for {said} here", arguments) == "no row for <*> here"
+
+
+def test_a_short_argument_masks_no_word_it_happens_to_be_part_of() -> None:
+    assert template("authentication failed", {"user": "auth"}) == "authentication failed"
+
+
+def test_a_long_hostile_message_is_cut_and_read_in_one_pass() -> None:
+    for text in (
+        "{[" * 50_000,
+        "'" * 50_000,
+        "a." * 50_000,
+        "/" * 50_000,
+        "a" * 100_000,
+        "<*>" * 9_999,
+    ):
+        assert len(template(text, {"a": text})) <= 400
+
+
+def test_three_names_for_three_questions() -> None:
+    def named(tool: str, argument: str, host: str) -> tuple[str, str, str]:
+        failed = Failed(Kind.CREDENTIAL, f"HTTP 401 from {host} for {argument}", "401", host=host)
+        marks = fingerprints(tool, {"id": argument}, failed)
+        return marks.instance, marks.site, marks.cause
+
+    here = named("look", "order-17", "a.example")
+    other_argument = named("look", "order-18", "a.example")
+    other_host = named("look", "order-17", "b.example")
+    other_tool = named("find", "order-17", "a.example")
+    assert [a == b for a, b in zip(here, other_argument, strict=True)] == [False, True, True]
+    assert [a == b for a, b in zip(here, other_host, strict=True)] == [True, False, True]
+    assert [a == b for a, b in zip(here, other_tool, strict=True)] == [False, False, True]
+
+
+def test_fingerprints_never_change_without_a_new_version() -> None:
+    marks = fingerprints("look", {"id": 7}, Failed(Kind.NOT_FOUND, "HTTP 404: no order 7", "404"))
+    doubt = fingerprints("send", {}, Unknown("the line went dead"))
+    assert (marks.instance, marks.site, marks.cause, doubt.site) == (
+        "516813ea4128",
+        "6a9ea10467e6",
+        "84538ff89fe1",
+        "df88e7e33895",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('x {"a": [1, 2.5, true, null]} y', {"a": [1, 2.5, True, None]}),
+        ("b {'a': 'it\\'s', 'b': None,}", {"a": "it's", "b": None}),
+        ("[Errno 2] {'a': 1}", {"a": 1}),
+        ("{'a': 1", None),
+        ("{a: 1}", None),
+        ("nothing", None),
+    ],
+)
+def test_the_first_whole_literal_is_found(text: str, value: object) -> None:
+    found = literals.first(text)
+    assert (found and found.value) == value
