@@ -76,7 +76,9 @@ class Tool(Struct, frozen=True, kw_only=True, omit_defaults=True):
     local: bool = False  # nothing leaves this machine
     returns: str = "untrusted"  # untrusted | trusted
     returns_media: str | None = None  # "text/html": a page is what was asked for
-    output: Mapping[str, object] | None = None  # JSON Schema of the result, if the tool declares one
+    output: Mapping[str, object] | None = (
+        None  # JSON Schema of the result, if the tool declares one
+    )
     tells: str = ""  # how a result is called in sentences: "mail {id}"
     timeout_seconds: float = 30.0
     verify: bool = False

@@ -12,7 +12,6 @@ from standpipe.actions import Action, Done, Tool
 from standpipe.execution.executor import Executor
 from standpipe.governor.recovery import Recovery, Refresh, Retry, Wait
 from standpipe.ids import alternate_id
-from standpipe.journal.drafts import idempotency_key
 from standpipe.journal.record import Record
 from standpipe.journal.views import Decide, Doubt, Intend, Reconcile, Repeat, Settle, Step
 from standpipe.outcomes.classify import judge
@@ -33,7 +32,7 @@ class Gate:
     async def perform(self, action: Action) -> Outcome:
         """Perform `action` and tell what became of it; asked again, tell the same."""
         while isinstance(await self.admit(action), Allow):
-            done = await self.executor.attempt(action, key=idempotency_key(action))
+            done = await self.executor.attempt(action, key=self.record.key(action))
             if not await self.follow(action, await self.settle(action, done)):
                 break
         if alternate := self.record.alternate(action):
@@ -74,12 +73,12 @@ class Gate:
         """Find out what an attempt nobody saw the end of came to; then return what may happen next."""
         match step := self.record.next(action):
             case Reconcile(attempt):
-                found = await self.executor.verify(action, key=idempotency_key(action))
+                found = await self.executor.verify(action, key=self.record.key(action))
                 await self.record.verified(action, attempt, found)
             case Doubt(attempt):
                 await self.record.doubt(action, attempt)
             case Settle() as said:
-                found = await self.executor.verify(action, key=idempotency_key(action))
+                found = await self.executor.verify(action, key=self.record.key(action))
                 await self.record.answered(action, said, found)
             case _:
                 return step
@@ -88,4 +87,6 @@ class Gate:
     def instead(self, action: Action, name: str) -> Action:
         """Return the same call of another tool, as an action of its own."""
         left = tuple(other for other in action.tool.alternates if other != name)
-        return replace(action, id=alternate_id(action.id), tool=replace(self.tool(name), alternates=left))
+        return replace(
+            action, id=alternate_id(action.id), tool=replace(self.tool(name), alternates=left)
+        )

@@ -75,7 +75,9 @@ def match(typed: str, known: Iterable[str], *, what: str) -> str:
         return fits[0]
     shown = ", ".join((fits or names)[-8:])
     if fits and wanted:
-        raise NotFoundError(f"{what} `{typed}` could be any of {shown}", hint="type one more character")
+        raise NotFoundError(
+            f"{what} `{typed}` could be any of {shown}", hint="type one more character"
+        )
     hint = f"known: {shown}" if names else f"there is no {what} in this home yet"
     raise NotFoundError(f"no {what} `{typed}`", hint=hint)
 

@@ -6,7 +6,7 @@ Rule 3: a run is segments. A segment takes it from where its journal is to an en
 """
 
 import os
-import random
+import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -42,7 +42,6 @@ from standpipe.journal.projections import RUNS, RunRow, read_row
 from standpipe.journal.record import Record
 from standpipe.journal.store import Store
 from standpipe.journal.views import created, open_blockers
-from standpipe.tools.overrides import declared, named_in_sentences
 from standpipe.memory.brain import Brain
 from standpipe.memory.decisions import Decisions
 from standpipe.memory.tasks import Tasks
@@ -51,6 +50,7 @@ from standpipe.security.checklist import Checklist
 from standpipe.security.secrets import Masker
 from standpipe.stores.sqlite import SqliteStore
 from standpipe.tools.agent import TOOLS, AgentTools
+from standpipe.tools.overrides import declared, named_in_sentences
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelResponse
@@ -150,7 +150,9 @@ class Runtime:
         if not self.model:
             hint = 'set `model = "..."` in standpipe.toml, or say --model script:story.yaml'
             raise ConfigError("standpipe.toml: no model is set", hint=hint)
-        self._build_model(self.model, lambda: 0)  # a wrong name or key is told before anything starts
+        self._build_model(
+            self.model, lambda: 0
+        )  # a wrong name or key is told before anything starts
         number = await self.store.number("task")
         file = Upkeep(self.home).task(typed, number=number, now=self.clock.now())
         narrowed = tuple(scope) if scope else file.task.tools or None
@@ -204,7 +206,9 @@ class Runtime:
             model=model_name,
             mask=self.masker.mask,
             price=_price,
-            over_budget=lambda: over(record.outlook.limits, spent(journal.entries, self.clock.now())),
+            over_budget=lambda: over(
+                record.outlook.limits, spent(journal.entries, self.clock.now())
+            ),
         )
         model = self._build_model(model_name, lambda: session.number)
         return await run_segment(
@@ -266,7 +270,7 @@ class Runtime:
             journal=journal,
             outlook=outlook,
             clock=self.clock,
-            jitter=random.SystemRandom().random,
+            jitter=_jitter,
             same_way=failures.same_way,
             wait_seconds_max=failures.visible_seconds,
         )
@@ -343,6 +347,10 @@ class Runtime:
         return SegmentStarted("inline", pid, started(pid), standpipe.__version__)
 
 
+def _jitter() -> float:
+    return secrets.randbelow(1_000_000) / 1_000_000
+
+
 def _ending(end: End, journal: Journal) -> list[Draft]:
     closing = [Draft(str(journal.epoch), SegmentEnded(end.status, end.why))]
     if end.status in FINAL:
@@ -360,7 +368,9 @@ def _price(response: "ModelResponse") -> float | None:
 
 
 def _all_tools(offered: Sequence[Tool], settings: Settings) -> dict[str, Tool]:
-    known = {tool.name: declared(tool, settings.tools.get(tool.name)) for tool in (*offered, *TOOLS)}
+    known = {
+        tool.name: declared(tool, settings.tools.get(tool.name)) for tool in (*offered, *TOOLS)
+    }
     for tool in known.values():
         for name in tool.alternates:
             if name not in known:
@@ -387,6 +397,6 @@ def _sections(settings: Settings, known: Mapping[str, str]) -> Mapping[str, obje
 
 
 def _for_tools(settings: Settings, known: Mapping[str, str]) -> Mapping[str, str]:
-    return {name: known[name] for name, each in settings.secrets.items() if each.tools and name in known}
-
-
+    return {
+        name: known[name] for name, each in settings.secrets.items() if each.tools and name in known
+    }

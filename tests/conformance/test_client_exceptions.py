@@ -3,7 +3,7 @@
 from typing import Any, NoReturn
 
 import anthropic
-import httpx
+import httpx2
 import openai
 import pytest
 from pydantic_ai.exceptions import ModelHTTPError
@@ -13,7 +13,7 @@ from standpipe.outcomes.classify import classify, judge
 from standpipe.outcomes.outcome import Failed, Kind, Phase, Unknown
 
 SCALARS = ("status_code", "code", "errno", "type", "body", "model_name")
-REQUEST = httpx.Request("POST", "https://api.model.example/v1/chat")
+REQUEST = httpx2.Request("POST", "https://api.model.example/v1/chat")
 ASK = Tool(name="model", effect=Effect.READ)
 PAY = Tool(name="pay", effect=Effect.ONCE)
 
@@ -21,7 +21,7 @@ PAY = Tool(name="pay", effect=Effect.ONCE)
 def as_fault(error: Any) -> Fault:
     response = getattr(error, "response", None)
     request = getattr(response, "request", None)
-    attributes = {name: getattr(error, name, None) for name in SCALARS}
+    attributes: dict[str, Any] = {name: getattr(error, name, None) for name in SCALARS}
     attributes["status_code"] = attributes["status_code"] or getattr(response, "status_code", None)
     cause = error.__cause__ or error.__context__
     inner: tuple[Any, ...] = getattr(error, "exceptions", ())
@@ -29,7 +29,7 @@ def as_fault(error: Any) -> Fault:
         type=type(error).__name__,
         module=type(error).__module__,
         message=str(error),
-        attributes={k: v for k, v in attributes.items() if isinstance(v, str | int | dict)},
+        attributes={k: v for k, v in attributes.items() if v is not None},
         headers={k.lower(): v for k, v in getattr(response, "headers", {}).items()},
         body=getattr(response, "text", ""),
         url=str(getattr(request, "url", "")),
@@ -39,8 +39,8 @@ def as_fault(error: Any) -> Fault:
     )
 
 
-def answer(status: int, error: dict[str, str]) -> httpx.Response:
-    return httpx.Response(
+def answer(status: int, error: dict[str, str]) -> httpx2.Response:
+    return httpx2.Response(
         status, json={"error": error}, headers={"Retry-After": "7"}, request=REQUEST
     )
 
@@ -80,11 +80,11 @@ def test_status_errors_of_providers_are_read_by_their_code() -> None:
 @pytest.mark.parametrize(
     ("outer", "inner", "kind", "phase"),
     [
-        (openai.APIConnectionError(request=REQUEST), httpx.ConnectError("x"), Kind.NOT_SENT, Phase.NOT_SENT),
-        (openai.APITimeoutError(REQUEST), httpx.ConnectTimeout("x"), Kind.NOT_SENT, Phase.NOT_SENT),
-        (openai.APITimeoutError(REQUEST), httpx.ReadTimeout("x"), Kind.TIMED_OUT, Phase.SENT),
-        (anthropic.APITimeoutError(REQUEST), httpx.ReadTimeout("x"), Kind.TIMED_OUT, Phase.SENT),
-        (anthropic.APIConnectionError(request=REQUEST), httpx.ReadError("x"), Kind.SERVER_ERROR, Phase.SENT),
+        (openai.APIConnectionError(request=REQUEST), httpx2.ConnectError("x"), Kind.NOT_SENT, Phase.NOT_SENT),
+        (openai.APITimeoutError(REQUEST), httpx2.ConnectTimeout("x"), Kind.NOT_SENT, Phase.NOT_SENT),
+        (openai.APITimeoutError(REQUEST), httpx2.ReadTimeout("x"), Kind.TIMED_OUT, Phase.SENT),
+        (anthropic.APITimeoutError(REQUEST), httpx2.ReadTimeout("x"), Kind.TIMED_OUT, Phase.SENT),
+        (anthropic.APIConnectionError(request=REQUEST), httpx2.ReadError("x"), Kind.SERVER_ERROR, Phase.SENT),
     ],
 )  # fmt: skip
 def test_connection_errors_of_providers_keep_the_phase_of_what_they_wrap(

@@ -399,6 +399,9 @@ async def test_a_tool_gets_its_key_is_verified_and_its_changes_are_listed(home: 
         assert [(c.path, c.change, c.added) for c in done.changes] == [("sent.txt", "created", 1)]
         assert before != await bench.executor.prepare(action)
         assert await bench.executor.verify(action, key="K1") == Returned("a@example.com K1")
+        leaking = bench.action("send", {"to": "s3cret"}, seconds=15)
+        found = await bench.executor.verify(leaking, key="K1")
+        assert found == Returned("[secret TOKEN] K1")
 
 
 async def test_a_renewed_secret_is_used_from_then_on_and_never_shown(home: Path) -> None:

@@ -55,7 +55,9 @@ async def test_the_intent_is_on_disk_before_the_effect_starts() -> None:
 
 
 async def test_an_action_id_seen_before_returns_its_recorded_outcome_and_does_nothing() -> None:
-    gate, executor = await open_gate({"send_note": SEND}, {"send_note": ["receipt 12", "receipt 13"]})
+    gate, executor = await open_gate(
+        {"send_note": SEND}, {"send_note": ["receipt 12", "receipt 13"]}
+    )
     assert await gate.perform(call(SEND)) == await gate.perform(call(SEND))
     assert executor.calls == ["send_note"]
 
@@ -68,7 +70,9 @@ async def test_other_arguments_under_a_known_id_are_an_error() -> None:
 
 
 async def test_an_effect_that_times_out_is_never_repeated_and_is_put_to_a_human() -> None:
-    gate, executor = await open_gate({"send_note": SEND}, {"send_note": [TimeoutError("no answer")]})
+    gate, executor = await open_gate(
+        {"send_note": SEND}, {"send_note": [TimeoutError("no answer")]}
+    )
     outcome = await gate.perform(call(SEND, text="hi"))
     assert isinstance(outcome, Unknown)
     assert await gate.perform(call(SEND, text="hi")) == outcome
@@ -155,7 +159,9 @@ async def test_a_person_who_says_no_is_obeyed_and_the_agent_hears_why() -> None:
 
 
 async def test_a_read_that_fails_once_is_repeated_below_the_model() -> None:
-    gate, executor = await open_gate({"read_page": READ}, {"read_page": [TimeoutError("slow"), "text"]})
+    gate, executor = await open_gate(
+        {"read_page": READ}, {"read_page": [TimeoutError("slow"), "text"]}
+    )
     assert await gate.perform(call(READ)) == Succeeded("text")
     assert len(executor.calls) == 2
 
@@ -252,7 +258,9 @@ async def test_a_rejected_credential_is_refreshed_once_and_then_put_to_a_human()
     )
     assert await gate.perform(call(tool)) == Succeeded("text")
     assert (executor.refreshed, len(executor.calls)) == (1, 2)
-    again, executor = await open_gate({"read_page": tool}, {"read_page": [http(401, "token_expired")]})
+    again, executor = await open_gate(
+        {"read_page": tool}, {"read_page": [http(401, "token_expired")]}
+    )
     await again.perform(call(tool))
     assert (executor.refreshed, len(executor.calls)) == (1, 2)
     [question] = open_blockers(again.record.journal.entries).values()
@@ -262,7 +270,9 @@ async def test_a_rejected_credential_is_refreshed_once_and_then_put_to_a_human()
 async def test_behind_a_hook_the_two_halves_meet_in_the_journal() -> None:
     clock = FakeClock()
     store = MemoryStore(clock)
-    gate, executor = await open_gate({"send_note": SEND}, {"send_note": ["ok"]}, store=store, clock=clock)
+    gate, executor = await open_gate(
+        {"send_note": SEND}, {"send_note": ["ok"]}, store=store, clock=clock
+    )
     assert isinstance(await gate.admit(call(SEND)), Allow)
     done = await executor.attempt(call(SEND), key="k")
     await gate.settle(call(SEND), done)

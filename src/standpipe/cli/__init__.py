@@ -1,0 +1,79 @@
+"""The command line: `standpipe COMMAND ...`.
+
+Rule 1: a command loads what it needs when it is called; `status` loads no model library.
+Rule 2: whatever goes wrong is one line and a hint on stderr; the exit code says whose turn it is.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from standpipe.cli.parser import parse
+from standpipe.desk.inert import inert
+from standpipe.errors import StandpipeError, UsageError
+
+INTERRUPTED, BROKEN_PIPE = 130, 141
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):  # a name from outside may not fit the terminal
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+    debug = "--debug" in arguments
+    try:
+        code = _command([one for one in arguments if one != "--debug"])
+        sys.stdout.flush()
+    except BrokenPipeError:  # `standpipe log r1 | head`
+        _close_stdout()
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:  # the last line of defence: nobody is shown a traceback
+        if debug:
+            raise
+        return _told(error)
+    return code
+
+
+def _command(arguments: Sequence[str]) -> int:
+    parsed = parse(arguments)
+    if parsed is None:
+        return 0
+    module, _, name = parsed.command.runs.partition(":")
+    run = getattr(import_module(module), name)
+    return int(run(parsed.options))
+
+
+def _told(error: Exception) -> int:
+    """Say what went wrong in a line and a hint; return whose turn it is."""
+    match error:
+        case StandpipeError():
+            message, hint, code = (
+                error.message,
+                error.hint,
+                2 if isinstance(error, UsageError) else 1,
+            )
+        case OSError(filename=str() as name, strerror=str() as reason):
+            message, hint, code = (
+                f"`{name}`: {reason}",
+                "check the path, its rights and the disk",
+                2,
+            )
+        case OSError(strerror=str() as reason):
+            message, hint, code = reason, "check the disk and the rights of the home", 2
+        case _:
+            message = f"{type(error).__name__}: {error}"
+            hint, code = "this is a bug in standpipe; the same command with --debug shows where", 1
+    print(f"error: {inert(message)}", file=sys.stderr)
+    if hint:
+        print(f"hint: {inert(hint)}", file=sys.stderr)
+    return code
+
+
+def _close_stdout() -> None:
+    """Let nothing complain about the closed pipe when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,7 +5,7 @@ Rule 2: everything goes to stderr; stdout belongs to the report.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -46,12 +46,23 @@ class Progress:
     _console: "Console | None" = None
 
     def __call__(self, entry: Entry) -> None:
-        """Take the next entry."""
+        """Take the next entry; one that was there before is not told again."""
         self.run = entry.run
-        self._follow(entry)
+        if entry.seq <= self.after_seq:
+            return
+        self.after_seq = entry.seq
         told = self._teller.tell(entry)
-        if told and entry.seq > self.after_seq:
+        self._follow(entry)
+        if told:
             self._tell(told)
+
+    def remember(self, entries: Iterable[Entry]) -> None:
+        """Know what happened before, without telling it."""
+        for entry in entries:
+            if entry.seq > self.after_seq:
+                self.run, self.after_seq = entry.run, entry.seq
+                self._teller.tell(entry)
+                self._follow(entry)
 
     @contextmanager
     def live(self) -> Iterator["Progress"]:

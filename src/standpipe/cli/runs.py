@@ -16,6 +16,7 @@ from standpipe.ids import match, natural
 from standpipe.journal.entries import Entry
 from standpipe.journal.projections import RunRow
 from standpipe.journal.store import Store
+from standpipe.runtime import open_store
 
 R = TypeVar("R")
 
@@ -23,8 +24,6 @@ R = TypeVar("R")
 @asynccontextmanager
 async def journal(home: Path) -> AsyncIterator[Store]:
     """Open the journal of a home to read it or to post an answer."""
-    from standpipe.runtime import open_store
-
     store = open_store(home)
     try:
         yield store

@@ -88,7 +88,7 @@ def _waiting(row: BlockerRow, run: RunRow | None, shows: Mapping[str, object], n
         id=row.id,
         run=row.run,
         agent=run.agent if run else "",
-        task=(run.task_id or run.task) if run else "",
+        task=f"{run.task_id} {run.task}".strip() if run else "",
         kind=row.kind,
         ask=row.ask,
         why=row.why,

@@ -90,7 +90,7 @@ def _run(row: RunRow, status: str) -> FleetRun:
     return FleetRun(
         run=row.id,
         agent=row.agent,
-        task=_cut(row.task_id or row.task),
+        task=_cut(f"{row.task_id} {row.task}".strip()),
         status=status,
         summary=_cut(_summary(row, status)),
         started_at=row.started_at,

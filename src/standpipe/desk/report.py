@@ -155,7 +155,7 @@ def report(
     return Report(
         run=entries[0].run,
         agent=begun.agent,
-        task=begun.task_id or begun.task,
+        task=f"{begun.task_id} {begun.task}".strip(),
         status=status,
         summary=_summary(entries, status, asks),
         started_at=entries[0].at,

@@ -65,7 +65,10 @@ def page(report: Report) -> Page:
     )
     return Page(
         head=_head(report),
-        sections=(*(part for part in parts if part.rows), Section("Usage", (_usage(report.usage),))),
+        sections=(
+            *(part for part in parts if part.rows),
+            Section("Usage", (_usage(report.usage),)),
+        ),
         empty=tuple(part.title.lower() for part in parts if not part.rows),
     )
 
@@ -73,7 +76,9 @@ def page(report: Report) -> Page:
 def call_details(call: Call | None) -> tuple[str, ...]:
     """Return the exact arguments of a call, one a line."""
     arguments = call.arguments if call else {}
-    return tuple(f"{name}: {short(value, limit=_ARGUMENT_MAX)}" for name, value in arguments.items())
+    return tuple(
+        f"{name}: {short(value, limit=_ARGUMENT_MAX)}" for name, value in arguments.items()
+    )
 
 
 def answer_command(name: str, kind: str) -> str:

@@ -24,7 +24,7 @@ class InlineEngine:
         Raises:
             UsageError: a living process owns it.
         """
-        from filelock import FileLock, Timeout
+        from filelock import FileLock, Timeout  # noqa: PLC0415 -- reading commands own nothing
 
         self._locks.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self._locks / f"{run}.lock", blocking=False)

@@ -185,11 +185,10 @@ class Executor:
         secrets = {name: each for name, each in given.items() if isinstance(each, str)}
         for name, each in secrets.items():
             self._on_secret(name, each)
-        own = self._pools[tool]
-        for pool in {own, *self._pools.values()}:
-            pool.renew(
-                {name: each for name, each in secrets.items() if pool is own or pool.knows(name)}
-            )
+        # The built-in tools are our own code and carry every credential; other tools only theirs.
+        for pool in (self._builtin, self._pools[tool]):
+            if pool is not None:
+                pool.renew(secrets)
         return list(secrets)
 
     def _masked(self, result: Result) -> Result:

@@ -106,10 +106,6 @@ class Pool:
             return reply
         raise StandpipeError(f"a worker answered a request with {type(reply).__name__}")
 
-    def knows(self, secret: str) -> bool:
-        """Whether this group was given the secret of that name."""
-        return secret in self._secrets
-
     def renew(self, secrets: Mapping[str, str]) -> None:
         """Use these values from the next request on, in every worker."""
         self._secrets.update(secrets)

@@ -73,19 +73,22 @@ def question(action: Action, ask: Ask, *, blocker: str, now: datetime) -> Draft:
     return Draft(blocker, body)
 
 
-def intended(action: Action, *, attempt: int, tree: str) -> Draft:
+def intended(action: Action, *, attempt: int, key: str, tree: str) -> Draft:
     """Say that it is about to happen."""
-    key = idempotency_key(action)
     body = Intended(attempt, key, deadline_seconds=action.tool.timeout_seconds, tree=tree)
     return Draft(f"{action.id}#{attempt}", body)
 
 
-def idempotency_key(action: Action) -> str:
-    """Derive the key that is the same for every attempt of this action, and for no other."""
-    return f"{action.id}-{hashlib.sha256(action.digest.encode()).hexdigest()[:10]}"
+def idempotency_key(action: Action, *, run: str) -> str:
+    """Derive the key that is the same for every attempt of this action, and for no other anywhere.
+
+    run: the hash of the run's first entry, so that two homes never share a key.
+    """
+    own = hashlib.sha256(f"{run}{action.digest}".encode()).hexdigest()[:16]
+    return f"{action.id}-{own}"
 
 
-def settled(  # noqa: PLR0913 -- one fact each
+def settled(
     action: Action, done: Done, outcome: Outcome, recovery: Recovery, *,
     prints: Fingerprints | None, attempt: int,
 ) -> Draft:  # fmt: skip
@@ -184,7 +187,7 @@ def answered(answer: str, by: str) -> Decision:
     word = answer.strip().casefold()
     if word in {"no", "n", "deny", "denied"}:
         return Deny(by, "a person said no")
-    if word.startswith("no:") or word.startswith("no,"):
+    if word.startswith(("no:", "no,")):
         return Deny(by, f"a person said no: {answer.strip()[3:].strip()}")
     return Allow(by)
 

@@ -14,7 +14,16 @@ from standpipe.actions import Effect
 from standpipe.governor.recovery import Recovery, Refresh, Retry, Wait
 from standpipe.governor.sites import resolves
 from standpipe.ids import proposed_id
-from standpipe.journal.entries import BlockedRaised, Entry, ModelFailed, ModelResponded, Proposed, Reconciled, Settled, Verdict
+from standpipe.journal.entries import (
+    BlockedRaised,
+    Entry,
+    ModelFailed,
+    ModelResponded,
+    Proposed,
+    Reconciled,
+    Settled,
+    Verdict,
+)
 from standpipe.journal.views import answers
 from standpipe.outcomes.outcome import Failed, Kind, Succeeded, Unknown
 
@@ -122,7 +131,9 @@ def _same_action(last: Entry, later: Sequence[Entry]) -> str:
     return ""
 
 
-def _later_success(last: Entry, body: Settled, later: Sequence[Entry], entries: Sequence[Entry]) -> str:
+def _later_success(
+    last: Entry, body: Settled, later: Sequence[Entry], entries: Sequence[Entry]
+) -> str:
     if not isinstance(body.outcome, Failed):
         return ""
     kind = body.outcome.kind

@@ -45,7 +45,11 @@ class Outlook:
             tools=tuple(self.tools),
             scope=scope(entries),
             egress=tuple(self.egress),
-            trusted=(created(entries).task, *(a.answer for a in answers(entries).values()), *self.trusted),
+            trusted=(
+                created(entries).task,
+                *(a.answer for a in answers(entries).values()),
+                *self.trusted,
+            ),
             readings=tuple(self._readings(entries)),
             over_budget=over(self.limits, spent(entries, self.clock.now())),
             open_site=_refusal(blocked) if blocked else await self._pause(action),
@@ -87,7 +91,11 @@ class Outlook:
     def _readings(self, entries: Sequence[Entry]) -> list[Reading]:
         found: list[Reading] = []
         for reading in readings(entries):
-            text = msgspec.json.encode(reading.value).decode() if not isinstance(reading.value, str) else reading.value
+            text = (
+                msgspec.json.encode(reading.value).decode()
+                if not isinstance(reading.value, str)
+                else reading.value
+            )
             name = self.called(reading.tool, reading.arguments)
             found.append(Reading(reading.action, name, text[:_READ_MAX], reading.label))
         return found

@@ -209,7 +209,10 @@ def _site(entry: Entry, look: Look) -> list[Update]:
         case BlockedRaised(site=site) if site and (known := read_row(Site, look(SITES, site))):
             return [Update(SITES, site, opened(known, entry.key, entry.at))]
         case SiteClosed(site=site, by=by) if known := read_row(Site, look(SITES, site)):
-            return [Update(SITES, site, resolved(known, by)), *_index(known, look, unresolved=False)]
+            return [
+                Update(SITES, site, resolved(known, by)),
+                *_index(known, look, unresolved=False),
+            ]
         case _:
             return []
 

@@ -29,7 +29,6 @@ from standpipe.outcomes.outcome import Failed, Kind, Outcome, Unknown
 from standpipe.policy.decision import Allow, Ask, Decision, Deny
 from standpipe.policy.rulebook import Rule, decide
 
-
 VERIFIED_ATTEMPTS_MAX = 3
 
 
@@ -47,6 +46,10 @@ class Record:
     def next(self, action: Action) -> Step:
         """Return what may happen next with `action`."""
         return next_step(action, self.journal.story(action.id), answers(self.journal.entries))
+
+    def key(self, action: Action) -> str:
+        """Return the idempotency key of `action`."""
+        return drafts.idempotency_key(action, run=self.journal.entries[0].hash)
 
     def told(self, action: Action) -> Outcome:
         """Return what became of `action`."""
@@ -77,7 +80,7 @@ class Record:
 
     async def intend(self, action: Action, attempt: int, *, tree: str) -> None:
         """Write the intent; once this returns, the effect may start."""
-        await self.journal.append(drafts.intended(action, attempt=attempt, tree=tree))
+        await self.journal.append(drafts.intended(action, attempt=attempt, key=self.key(action), tree=tree))
 
     async def settle(self, action: Action, done: Done, outcome: Outcome) -> Recovery:
         """Choose what comes next and write down what happened, with the question it raises."""
@@ -103,7 +106,9 @@ class Record:
         await self.journal.append(*written)
         return recovery
 
-    async def model_failed(self, draft: Draft, model: str, failed: Failed, recovery: Recovery) -> None:
+    async def model_failed(
+        self, draft: Draft, model: str, failed: Failed, recovery: Recovery
+    ) -> None:
         """Write down a request the model did not answer, with the question it raises."""
         written = [draft]
         if self._parks(recovery):
@@ -190,7 +195,11 @@ class Record:
         if deny.rule == "budget":
             return [drafts.decided(action, deny, number=number, recovery=Stop(deny.reason))]
         failed = _denial(action.tool.origin, deny)
-        before = [_denial(body.origin, said) for body, said in denials(self.journal.entries) if body.tool == action.tool.name]
+        before = [
+            _denial(body.origin, said)
+            for body, said in denials(self.journal.entries)
+            if body.tool == action.tool.name
+        ]
         site = fingerprints(action.tool.name, action.arguments, failed).site
         seen = 1 + sum(
             fingerprints(action.tool.name, action.arguments, other).site == site for other in before
@@ -211,11 +220,15 @@ class Record:
         else:  # the other side asked for a pause that is longer than anybody waits
             wait = Wait(deny.reason, await self.outlook.host_wait(action))
             raised = await self._question(action, Failed(Kind.RATE_LIMITED, deny.reason), wait, "")
-            decided = drafts.decided(action, deny, number=number, recovery=recovery, blocker=raised.key)
+            decided = drafts.decided(
+                action, deny, number=number, recovery=recovery, blocker=raised.key
+            )
             return [decided, raised]
         return [drafts.decided(action, deny, number=number, recovery=recovery, blocker=blocker)]
 
-    async def _question(self, action: Action, failed: Failed, recovery: Recovery, site: str) -> Draft:
+    async def _question(
+        self, action: Action, failed: Failed, recovery: Recovery, site: str
+    ) -> Draft:
         return await self._raised(action.tool.name, failed, recovery, action=action.id, site=site)
 
     async def _raised(
@@ -252,6 +265,3 @@ class Record:
 def _denial(origin: str, deny: Deny) -> Failed:
     kind = Kind.UNKNOWN_TOOL if origin == "unknown" else Kind.DENIED
     return Failed(kind, deny.reason, code=deny.rule)
-
-
-

@@ -12,6 +12,7 @@ import msgspec
 
 from standpipe.actions import Fault
 
+_SAME = {"httpx2": "httpx", "httpcore2": "httpcore"}  # the successors, under which SDKs raise
 DEPTH_MAX = 10
 FAULTS_MAX = 50
 BODY_CHARACTERS_MAX = 200_000
@@ -123,4 +124,4 @@ def _collect(fault: Fault, depth: int, found: list[Fault]) -> None:
 
 def _package(module: str) -> str:
     package = module.partition(".")[0]
-    return "httpx" if package == "httpx2" else package
+    return _SAME.get(package, package)

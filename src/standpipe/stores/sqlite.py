@@ -177,9 +177,7 @@ def _append(db: sqlite3.Connection, draft: Draft, *, run: str, at: str) -> Entry
     if known:
         return _entry(known)
     stream = _stream(db, run)
-    entry = place(
-        draft, run=run, seq=stream.seq + 1, epoch=stream.epoch, at=at, prev=stream.head
-    )
+    entry = place(draft, run=run, seq=stream.seq + 1, epoch=stream.epoch, at=at, prev=stream.head)
     db.execute(
         f"insert into entry ({COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 -- a constant
         (
@@ -230,7 +228,9 @@ def _entry(row: tuple[str, int, int, str, str, int, str, str, str, str]) -> Entr
 
 def _open(path: Path, *, create: bool) -> sqlite3.Connection:
     if not create and not path.exists():
-        raise NotFoundError(f"no journal at `{path}`", hint="nothing ran in this home yet; `standpipe run TASK`")
+        raise NotFoundError(
+            f"no journal at `{path}`", hint="nothing ran in this home yet; `standpipe run TASK`"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     db = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
     for pragma in ("journal_mode=wal", "synchronous=full", "foreign_keys=on"):
@@ -253,7 +253,8 @@ def _create_schema(db: sqlite3.Connection) -> None:
             if statement.strip():
                 db.execute(statement)
         db.execute(
-            "insert into run (id, status, epoch, seq, head) values (?, '', 0, 0, ?)", (HOME, GENESIS)
+            "insert into run (id, status, epoch, seq, head) values (?, '', 0, 0, ?)",
+            (HOME, GENESIS),
         )
         db.execute(f"pragma application_id={APPLICATION_ID}")
         db.execute(f"pragma user_version={SCHEMA_VERSION}")

@@ -93,6 +93,8 @@ async def open_gate(  # noqa: PLR0913 -- a test names what it is about
         secrets_in=lambda _: (),
     )
     record = Record(journal=journal, outlook=outlook, clock=time, jitter=lambda: 0.5)
-    executor = ScriptedExecutor({name: list(played) for name, played in lines.items()}, list(verdicts))
+    executor = ScriptedExecutor(
+        {name: list(played) for name, played in lines.items()}, list(verdicts)
+    )
     gate = Gate(record=record, executor=executor, tool=tools.__getitem__, rules=rules)
     return gate, executor

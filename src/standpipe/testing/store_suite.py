@@ -1,8 +1,8 @@
 """What every journal store promises. Subclass it with a `store` fixture and run it with pytest.
 
-    class TestMyStore(StoreSuite):
-        @pytest.fixture
-        def store(self, clock): return MyStore(clock)
+class TestMyStore(StoreSuite):
+    @pytest.fixture
+    def store(self, clock): return MyStore(clock)
 """
 
 import msgspec
@@ -66,7 +66,9 @@ class StoreSuite:
         ]
         assert read[2].body == note("a").body
 
-    async def test_numbers_are_dense_and_each_entry_names_the_one_before(self, store: Store) -> None:
+    async def test_numbers_are_dense_and_each_entry_names_the_one_before(
+        self, store: Store
+    ) -> None:
         run, epoch = await self.begin(store)
         await store.append(run, epoch, [note(str(n)) for n in range(5)])
         read = await store.read(run)
@@ -87,7 +89,9 @@ class StoreSuite:
         await store.post(run, [Draft("cancel", CancelRequested("operator"))])
         assert (await store.read(run))[-1].kind == "cancel.requested"
 
-    async def test_saying_the_same_twice_says_it_once_and_tells_the_first(self, store: Store) -> None:
+    async def test_saying_the_same_twice_says_it_once_and_tells_the_first(
+        self, store: Store
+    ) -> None:
         run, epoch = await self.begin(store)
         [first] = await store.append(run, epoch, [note("a", "one")])
         [again] = await store.append(run, epoch, [note("a", "two")])
@@ -163,7 +167,7 @@ class StoreSuite:
 
     async def test_odd_text_survives(self, store: Store) -> None:
         run, epoch = await self.begin(store)
-        text = "nul \x00 bidi \u202e emoji 🐟 quote \" back \\ " + "x" * 1_000_000
+        text = 'nul \x00 bidi \u202e emoji 🐟 quote " back \\ ' + "x" * 1_000_000
         await store.append(run, epoch, [note("odd", text)])
         assert (await store.read(run))[-1].body == note("odd", text).body
         assert (await verify(store)).whole

@@ -204,7 +204,7 @@ class _Guard:
     def _reads(self, table: str, column: str) -> str:
         granted = self._read.get(table.lower())
         # No column: the rows are only counted.
-        if granted is not None and (not column or "*" in granted or True):
+        if granted is not None and (not column or "*" in granted or column.lower() in granted):
             return ""
         column = column or "*"
         return (

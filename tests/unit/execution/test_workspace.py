@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from standpipe.actions import Change
-from standpipe.execution.undo.tree import Limits
+from standpipe.execution.undo.tree import Entry, Limits
 from standpipe.execution.workspace import Workspace
 
 Act = Callable[[Path], object]
+LONG_AGO_NS = -60_000_000_000  # as if every file had been written a minute before the walk
 
 
 @pytest.fixture
@@ -82,26 +83,38 @@ def test_changes_say_what_happened_with_the_lines_that_came_and_went(
     ]
 
 
-def test_a_write_of_the_same_size_in_the_same_instant_is_seen(
-    root: Path, workspace: Workspace
+def test_a_write_that_hides_its_time_and_size_is_seen(
+    root: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("standpipe.execution.workspace._SETTLED_NS", LONG_AGO_NS)
     file = root / "a.txt"
     file.write_text("one")
     times = (file.stat().st_atime_ns, file.stat().st_mtime_ns)
 
     def act() -> None:
-        file.write_text("two")
-        os.utime(file, ns=times)
+        while file.stat().st_ctime_ns == before:  # the clock of the file system has to move first
+            file.write_text("two")
+            os.utime(file, ns=times)
 
+    before = file.stat().st_ctime_ns
     assert [change.path for change in changed(workspace, act)] == ["a.txt"]
+
+
+def test_a_write_in_the_same_instant_as_the_walk_is_seen(
+    root: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if the clock of the file system had stood still.
+    monkeypatch.setattr(Entry, "has_stat", lambda _entry, _now: True)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+    (root / "a.txt").write_text("one")
+    changes = changed(workspace, lambda: (root / "a.txt").write_text("two"))
+    assert [change.path for change in changes] == ["a.txt"]
 
 
 def test_a_settled_file_is_not_read_again(
     root: Path, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (root / "a.txt").write_text("one")
-    # As if the file had been written long before the first walk.
-    monkeypatch.setattr("standpipe.execution.workspace._SETTLED_NS", -60_000_000_000)
+    monkeypatch.setattr("standpipe.execution.workspace._SETTLED_NS", LONG_AGO_NS)
     first = workspace.snapshot()
     for blob in (tmp_path / "blobs").glob("??/*"):
         if blob.name != first:
@@ -280,16 +293,27 @@ def test_a_file_whose_folder_is_gone_is_a_conflict(root: Path, workspace: Worksp
     assert (root / "z.txt").read_text() == "2"
 
 
-def test_undo_never_writes_through_a_link(root: Path, workspace: Workspace, tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["folder/a.txt", "folder/deep/a.txt"])
+def test_undo_never_writes_through_a_link(
+    path: str, root: Path, workspace: Workspace, tmp_path: Path
+) -> None:
     outside = tmp_path / "outside"
-    outside.mkdir()
-    (root / "folder").mkdir()
-    (root / "folder" / "a.txt").write_text("1")
-    changes = changed(workspace, (root / "folder" / "a.txt").unlink)
-    (root / "folder").rmdir()
+    (outside / "deep").mkdir(parents=True)
+    (root / "folder" / "deep").mkdir(parents=True)
+    (root / path).write_text("1")
+    changes = changed(workspace, (root / path).unlink)
+    (root / "folder").rename(root / "moved")
     (root / "folder").symlink_to(outside)
-    assert workspace.restore(changes).conflicts == ("folder/a.txt",)
-    assert list(outside.iterdir()) == []
+    assert workspace.restore(changes).conflicts == (path,)
+    assert [each.name for each in outside.rglob("*")] == ["deep"]
+
+
+def test_a_folder_nobody_may_write_comes_back_as_it_was(root: Path, workspace: Workspace) -> None:
+    (root / "sealed").mkdir()
+    (root / "sealed").chmod(0o550)
+    changes = changed(workspace, (root / "sealed").rmdir)
+    workspace.restore(changes)
+    assert stat.S_IMODE((root / "sealed").stat().st_mode) == 0o550
 
 
 def test_a_walk_never_follows_a_link(root: Path, workspace: Workspace, tmp_path: Path) -> None:

@@ -155,6 +155,24 @@ def test_a_budget_without_room_for_the_manifest_is_refused(home: Path) -> None:
         Brain.open(home).boot(100)
 
 
+def test_what_must_be_loaded_still_never_exceeds_the_whole_budget() -> None:
+    must = [
+        Item(
+            path=f"{part}/{number}",
+            title="t",
+            text="word " * 900,
+            label="human",
+            why="x",
+            required=True,
+        )
+        for part in range(3)
+        for number in range(2)
+    ]
+    pack = fit([Part("Part", 1000, must[at : at + 2]) for at in (0, 2, 4)], budget_tokens=4000)
+    assert (len(pack.loaded), len(pack.omitted)) == (3, 3)
+    assert pack.tokens <= 4000
+
+
 TEXTS = st.text(min_size=0, max_size=400) | st.integers(1, 900).map(lambda count: "word " * count)
 ITEMS = st.builds(
     Item, path=st.text(min_size=1, max_size=80), title=TEXTS, text=TEXTS,

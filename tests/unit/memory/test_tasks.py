@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from standpipe.errors import ConfigError, NotFoundError, UsageError
+from standpipe.files import is_table
 from standpipe.memory.tasks import Status, Task, Tasks, read_task
 
 NOW = datetime(2026, 11, 22, 7, tzinfo=UTC)
@@ -17,7 +18,7 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 def test_a_head_is_read_as_typed_or_refused_with_line_and_hint(case: dict[str, object]) -> None:
     text, values = str(case["text"]), case.get("values")
-    if isinstance(values, dict):
+    if is_table(values):
         task = read_task(text, name="T-1.md")
         assert {name: getattr(task, name) for name in values} == values
         return
@@ -66,6 +67,15 @@ def test_a_kill_between_the_two_steps_of_a_move_is_mended(tmp_path: Path) -> Non
     tasks.settle_copies("T-1", NOW)
     assert not (tmp_path / "brain" / old.path).exists()
     assert not (tmp_path / "brain/conflicts").exists()
+
+
+def test_a_move_that_cannot_write_leaves_the_task_where_it_was(tmp_path: Path) -> None:
+    tasks = Tasks(tmp_path)
+    made = tasks.create(Task(id="T-1", title="a"), now=NOW)
+    (tmp_path / "brain/tasks/done").write_text("in the way")
+    with pytest.raises(OSError, match="done"):
+        tasks.move("T-1", Status.DONE, now=NOW)
+    assert tasks.read("T-1") == made
 
 
 def test_two_versions_of_one_revision_are_both_kept_and_the_unfinished_one_counts(

@@ -29,7 +29,7 @@ def tool() -> Callable[..., Tool]:
 def convert(error: Any) -> Fault:
     response = getattr(error, "response", None)
     request = getattr(response, "request", None)
-    attributes = {name: getattr(error, name, None) for name in SCALARS}
+    attributes: dict[str, Any] = {name: getattr(error, name, None) for name in SCALARS}
     attributes["status_code"] = attributes["status_code"] or getattr(response, "status_code", None)
     cause = error.__cause__ or error.__context__
     inner: tuple[Any, ...] = getattr(error, "exceptions", ())
@@ -37,7 +37,7 @@ def convert(error: Any) -> Fault:
         type=type(error).__name__,
         module=type(error).__module__,
         message=str(error),
-        attributes={k: v for k, v in attributes.items() if isinstance(v, str | int | dict)},
+        attributes={k: v for k, v in attributes.items() if v is not None},
         headers={k.lower(): v for k, v in getattr(response, "headers", {}).items()},
         body=getattr(response, "text", ""),
         url=str(getattr(request, "url", "")),

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 
 import pytest
@@ -116,7 +117,7 @@ def test_a_refusal_as_data_is_an_answer_and_a_page_is_none(tool: Make) -> None:
 
 
 def test_a_result_that_drifted_names_what_is_missing_and_what_changed(tool: Make) -> None:
-    drifted: object = {"id": "7", "nr": 1, "lines": [{}]}
+    drifted = json.loads('{"id": "7", "nr": 1, "lines": [{}]}')
     outcome = judge(tool(output=ORDER), Returned(drifted))
     assert isinstance(outcome, Failed)
     assert outcome.kind is Kind.SCHEMA

@@ -80,6 +80,26 @@ def test_an_ordinary_path_is_written_read_edited_and_deleted(path: str, workspac
     assert not (workspace / path).exists()
 
 
+@pytest.mark.parametrize("path", ["link", "folder/deep/x", "loop"])
+def test_no_link_is_followed_even_to_a_file_with_one_name(
+    path: str, workspace: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "outside/deep").mkdir(parents=True)
+    (tmp_path / "outside/deep/x").write_text("private")
+    (workspace / "link").symlink_to(tmp_path / "outside/deep/x")
+    (workspace / "folder").symlink_to("../../outside")
+    (workspace / "loop").symlink_to("loop")
+    before = seen(tmp_path / "outside")
+    for attempt in (
+        lambda: read_file(path),
+        lambda: write_file(path, "mine"),
+        lambda: delete_file(path),
+    ):
+        with pytest.raises(PermissionError, match=f"`{path}`"):
+            attempt()
+    assert seen(tmp_path / "outside") == before
+
+
 def test_a_linked_folder_is_not_listed_through(traps: Path) -> None:
     with pytest.raises(PermissionError, match="link-to-outside-dir"):
         list_files("link-to-outside-dir")
@@ -102,8 +122,9 @@ def test_a_file_that_turns_into_a_link_before_it_is_opened_is_refused(traps: Pat
     with beneath(str(traps), "a", portable=portable) as place:
         place.regular()
         (traps / "a").unlink()
-        (traps / "a").symlink_to(traps.parent.parent / "outside/x")
-        with pytest.raises(PermissionError, match="link"):
+        (traps / "b").write_text("it has one name, so only the link is wrong")
+        (traps / "a").symlink_to("b")
+        with pytest.raises(PermissionError, match="goes through a link"):
             place.open(portable=portable)
 
 

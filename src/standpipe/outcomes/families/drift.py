@@ -55,7 +55,7 @@ def _compare(schema: Schema, value: object, path: str, root: Schema, depth: int)
 
 def _members(schema: Schema, value: object, path: str, root: Schema, depth: int) -> Iterator[str]:
     there = fields(value)
-    if isinstance(value, dict):
+    if _name(value) == "object":
         yield from _missing(schema, there, path)
     for key, inner in fields(schema.get("properties")).items():
         if key in there:

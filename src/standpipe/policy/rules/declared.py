@@ -17,12 +17,14 @@ def rule(action: Action, situation: Situation) -> Decision | None:
     if tool.origin in {"agent", "unknown"}:
         return None
     if tool.policy == "deny":
-        return Deny("declared", f"`{tool.name}` is switched off: policy = \"deny\" in standpipe.toml")
+        return Deny("declared", f'`{tool.name}` is switched off: policy = "deny" in standpipe.toml')
     if tool.destructive:
         line = f"[tools.{tool.name}] destructive = false"
         return Ask("declared", f"`{tool.name}` destroys something and is always asked", line)
     if tool.policy == "ask":
-        return Ask("declared", f"`{tool.name}` is set to ask", f'[tools.{tool.name}] policy = "allow"')
+        return Ask(
+            "declared", f"`{tool.name}` is set to ask", f'[tools.{tool.name}] policy = "allow"'
+        )
     if tool.policy == "allow" or tool.effect is not Effect.ONCE:
         return Allow("declared")
     return _undecided(action)

@@ -28,7 +28,9 @@ def rule(action: Action, situation: Situation) -> Decision | None:
         for name in (action.arguments if tool.control is None else tool.control)
         for leaf in _leaves(action.arguments.get(name))
     ]
-    strangers = [(name, leaf) for name, leaf in leaves if not _known(leaf, tool.known.get(name, ()))]
+    strangers = [
+        (name, leaf) for name, leaf in leaves if not _known(leaf, tool.known.get(name, ()))
+    ]
     for name, leaf in strangers:
         if origin := _origin(leaf, situation):
             return Ask("destinations", _came_from(leaf, origin), _line(tool.name, name, leaf))

@@ -1,0 +1,62 @@
+# make demo   the whole story on loopback services; no key, no Docker
+# make test   everything the tests need, then all tests
+# Both make their own environment in .venv, with uv where it is installed and with venv + pip where it is not.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := $(shell command -v uv 2>/dev/null)
+
+.PHONY: demo test unit lint format bench docs clean
+
+demo: $(VENV)/.installed
+	@$(BIN)/standpipe demo
+
+test: $(VENV)/.developer
+	$(BIN)/pytest -n 2 --dist loadfile tests
+	$(BIN)/pytest -q -p no:randomly README.md docs src
+
+unit: $(VENV)/.developer
+	$(BIN)/pytest -q tests/unit
+
+lint: $(VENV)/.developer
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(VENV)/.developer
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.developer
+	$(BIN)/python benchmarks/gate.py
+	$(BIN)/python benchmarks/startup.py
+
+docs: $(VENV)/.developer
+	$(BIN)/cog -r README.md ARCHITECTURE.md docs/reference/*.md
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "standpipe needs Python 3.11 or newer; hint: make demo PYTHON=python3.12" >&2; exit 2; }
+ifdef UV
+	@test -x $(BIN)/python || $(UV) venv -q --python $(PYTHON) $(VENV)
+	@$(UV) pip install -q --python $(BIN)/python -e .
+else
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version | grep -qE '^pip (2[5-9]\.[1-9]|2[6-9]|[3-9][0-9])' || \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check -U 'pip>=25.1'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+endif
+	@touch $@
+
+$(VENV)/.developer: $(VENV)/.installed pyproject.toml
+ifdef UV
+	@$(UV) pip install -q --python $(BIN)/python --group dev
+else
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --group dev
+endif
+	@touch $@
+
+clean:
+	rm -rf $(VENV) dist .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,91 @@
+"""`report`, `log` and `why`: what happened, as a page, a log and the story of one action."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from standpipe.cli.render import report_lines
+from standpipe.cli.runs import asked, entries_of, report_of
+from standpipe.cli.terminal import as_json, show
+from standpipe.desk.inert import inert
+from standpipe.desk.markdown import report_as_markdown
+from standpipe.desk.script import turns
+from standpipe.desk.sentences import Tone, sentences
+from standpipe.desk.why import why as story_of
+from standpipe.ids import run_of
+from standpipe.journal.entries import Entry
+
+
+class LogLine(Struct, frozen=True):
+    """One entry of `log --json`: the sentence, and the entry as it was written."""
+
+    seq: int
+    at: str
+    kind: str
+    key: str
+    text: str
+    data: object
+
+
+def report(options: Namespace) -> int:
+    """Print a report; without a run the last one's."""
+    if options.script:
+        return _script(options)
+    found = asked(options.home, lambda store: report_of(store, options.run))
+    if options.json:
+        print(as_json(found))
+    elif options.md:
+        print(report_as_markdown(found), end="")
+    else:
+        show(report_lines(found))
+    return 0
+
+
+def log(options: Namespace) -> int:
+    """Print a run as it happened."""
+    entries = asked(options.home, lambda store: entries_of(store, options.run))
+    if options.json:
+        print(as_json(_logged(entries)))
+        return 0
+    show((inert(f"{entry.at[11:19]} {told.text}"), told.tone) for entry, told in sentences(entries))
+    return 0
+
+
+def why(options: Namespace) -> int:
+    """Print the story of one action."""
+    action = options.action
+    entries = asked(options.home, lambda store: entries_of(store, run_of(action)))
+    story = story_of(entries, action)
+    if options.json:
+        print(as_json(story))
+        return 0
+    show([(inert(f"{story.action} {story.tool}: {story.outcome}"), Tone.PERSON)])
+    show((f"  {inert(line)}", Tone.PLAIN) for line in story.sentences)
+    return 0
+
+
+def _logged(entries: Sequence[Entry]) -> list[LogLine]:
+    told = {entry.seq: sentence.text for entry, sentence in sentences(entries)}
+    return [
+        LogLine(e.seq, e.at, e.kind, e.key, told.get(e.seq, ""), msgspec.to_builtins(e.body))
+        for e in entries
+    ]
+
+
+def _script(options: Namespace) -> int:
+    """Print what the model said as a script, so that the run can be played again."""
+    from standpipe.adapters.script import (  # noqa: PLC0415 -- loads Pydantic AI
+        Call,
+        Turn,
+        write_script,
+    )
+
+    entries = asked(options.home, lambda store: entries_of(store, options.run))
+    played = [
+        Turn(turn.say, tuple(Call(call.name, call.arguments) for call in turn.calls))
+        for turn in turns(entries)
+    ]
+    print(write_script(played), end="")
+    return 0

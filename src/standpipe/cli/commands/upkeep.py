@@ -1,0 +1,37 @@
+"""`memory boot` and `journal verify`: what a session would load, and whether the record is whole."""
+
+from argparse import Namespace
+
+from standpipe.cli.runs import asked
+from standpipe.cli.terminal import as_json, show
+from standpipe.config import find_home
+from standpipe.desk.inert import inert
+from standpipe.desk.sentences import Tone
+from standpipe.journal.verify import verify as verify_store
+from standpipe.memory.brain import Brain
+
+
+def boot(options: Namespace) -> int:
+    """Print exactly what a session would load."""
+    brain = Brain.open(find_home(options.home))
+    pack = brain.boot(options.budget) if options.budget else brain.boot()
+    if options.json:
+        print(as_json(pack))
+        return 0
+    for line in pack.text.split("\n"):
+        print(inert(line, limit=len(line)))
+    return 0
+
+
+def verify(options: Namespace) -> int:
+    """Check every link; 0 is whole, 1 is broken."""
+    found = asked(options.home, verify_store)
+    if options.json:
+        print(as_json({"whole": found.whole, "streams": found.streams, "entries": found.entries,
+                       "broken": found.broken}))  # fmt: skip
+        return 0 if found.whole else 1
+    word = "whole" if found.whole else "BROKEN"
+    tone = Tone.GOOD if found.whole else Tone.BAD
+    show([(f"journal {word}: {found.entries} entries in {found.streams} streams", tone)])
+    show((f"  {inert(line)}", Tone.BAD) for line in found.broken)
+    return 0 if found.whole else 1

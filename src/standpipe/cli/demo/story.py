@@ -1,0 +1,274 @@
+"""`standpipe demo`: one run of a real agent over real services, killed in the middle, and the proof.
+
+Rule 1: nothing is faked but the model. The agent is `standpipe run` in a process of its own.
+Rule 2: everything lies in one folder and listens on 127.0.0.1; both are gone at the end, also on Ctrl-C.
+Rule 3: what it claims at the end is computed; if it does not hold, it says so and exits with 1.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from standpipe.cli.demo.home import TASK, make_home
+from standpipe.cli.demo.mail import Outbox, receiving
+from standpipe.cli.demo.proof import Proof, prove, receipts
+from standpipe.cli.demo.screen import Screen
+from standpipe.cli.demo.services import Shop, listening
+from standpipe.clock import Clock, SystemClock
+from standpipe.config import environment
+from standpipe.desk.answers import give, read_answer
+from standpipe.desk.blockers import run_rows
+from standpipe.desk.report import FINAL, Report, report
+from standpipe.desk.sentences import Tone
+from standpipe.errors import StandpipeError, UsageError
+from standpipe.journal.entries import BlockedRaised
+from standpipe.journal.store import Store
+from standpipe.journal.verify import verify
+from standpipe.journal.views import open_blockers
+from standpipe.runtime import open_store
+
+INTERRUPTED = 130
+KILL_AFTER = 3  # mails the server has filed
+ANSWER_SECONDS = 3.0  # how long a person is waited for
+_LOOK_SECONDS = 0.05
+_STARTS_MAX = 6
+_NAME = "demo"
+_LOG_TAIL = 1500
+
+
+def main(*, keep: Path | None = None, interactive: bool, colour: bool, out: TextIO) -> int:
+    """Play the story; return 0 if what it claims at the end holds.
+
+    Raises:
+        UsageError: the folder to keep it in cannot be used.
+    """
+    clock = SystemClock()
+    screen = Screen(out=out, colour=colour, clock=clock, began=clock.monotonic())
+    try:
+        with _folder(keep) as folder:
+            return asyncio.run(_story(folder, screen, clock, interactive=interactive))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        screen.line("stopped; nothing is left running", Tone.CARE)
+        return INTERRUPTED
+
+
+async def _story(folder: Path, screen: Screen, clock: Clock, *, interactive: bool) -> int:
+    _opening(screen, folder)
+    with _ended_by_signals():
+        async with _stage(folder, screen, clock, interactive=interactive) as demo:
+            told, proof = await demo.play()
+    screen.line("")
+    screen.report(told)
+    good = proof.holds and told.status == "done" and demo.kills == 1
+    screen.line(f"\nproof: {proof.line}", Tone.GOOD if good else Tone.BAD)
+    if not good:
+        screen.line(f"the run is {told.status}, killed {demo.kills} times; {_log(folder)}", Tone.BAD)
+        return 1
+    _farewell(screen)
+    return 0
+
+
+def _opening(screen: Screen, folder: Path) -> None:
+    screen.line("A support agent answers six mails. Nothing is faked but the model: a script that believes all it reads.")
+    screen.line(f"Mail server, shop, database, files and the kill -9 are real, on 127.0.0.1 and in {folder}\n")
+
+
+def _farewell(screen: Screen) -> None:
+    screen.line("\nYour own agent:")
+    for command in (
+        "standpipe init my-agent",
+        'standpipe run "Summarise the notes" --home my-agent',
+        "standpipe report --home my-agent",
+    ):
+        screen.line(f"  $ {command}", Tone.PERSON)
+
+
+@asynccontextmanager
+async def _stage(
+    folder: Path, screen: Screen, clock: Clock, *, interactive: bool
+) -> AsyncIterator["Demo"]:
+    """Start the services, write the agent, and end whatever is left at the end."""
+    home, shop = folder / "agent", Shop()
+    outbox = Outbox(home / "mail" / "sent")
+    with listening(shop) as shop_url:
+        async with receiving(outbox) as smtp:
+            make_home(home, shop=shop_url, smtp=smtp)
+            store = open_store(home, create=True)
+            demo = Demo(
+                home=home, shop=shop, outbox=outbox, store=store, screen=screen, clock=clock,
+                interactive=interactive,
+            )  # fmt: skip
+            outbox.taken = demo.mail_taken
+            try:
+                yield demo
+            finally:
+                await demo.end()
+                await store.close()
+
+
+@dataclass(slots=True, kw_only=True)
+class Demo:
+    """One run of the agent, as seen from outside: its process, its journal, its mail server."""
+
+    home: Path
+    shop: Shop
+    outbox: Outbox
+    store: Store
+    screen: Screen
+    clock: Clock
+    interactive: bool
+    kills: int = 0
+    _run: str = ""
+    _seen: int = 0
+    _killed_at: float = 0.0
+    _process: asyncio.subprocess.Process | None = None
+
+    async def play(self) -> tuple[Report, Proof]:
+        """Start the agent as often as it takes, and answer what it asks in between."""
+        for _ in range(_STARTS_MAX):
+            code = await self._watched(await self._started())
+            if await self._over():
+                break
+            if code not in {3, -signal.SIGKILL}:
+                raise StandpipeError(f"the agent ended with {code}", hint=_log(self.home.parent))
+            await self._answer_all()
+        entries = await self.store.read(self._run)
+        ledger = [mail.message_id for mail in self.outbox.ledger]
+        return report(entries), prove(receipts(entries), ledger, await verify(self.store))
+
+    async def mail_taken(self) -> None:
+        """Kill the agent after its third mail: the server has it, the agent has not heard so."""
+        process = self._process
+        if len(self.outbox.ledger) != KILL_AFTER or self.kills or process is None:
+            return
+        pid = (await run_rows(self.store))[self._run].pid
+        if pid != process.pid:
+            return
+        await self._tell()
+        self.kills += 1
+        self.screen.now(f"the mail server has taken mail {KILL_AFTER} and not said so yet: kill -9 {pid}", Tone.BAD)
+        self._killed_at = self.clock.monotonic()
+        os.kill(pid, signal.SIGKILL)
+
+    async def end(self) -> None:
+        """End the agent's process, if there is one."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+    async def _started(self) -> asyncio.subprocess.Process:
+        task = [self._run] if self._run else [TASK, "--id", _NAME]
+        with (self.home.parent / "agent.log").open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-P", "-m", "standpipe", "run", *task, "--home", str(self.home),
+                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.home,
+                env={**environment.for_children(), "SHOP_TOKEN": self.shop.expired_token},
+                start_new_session=True,  # Ctrl-C is for the demo, which then ends the agent
+            )  # fmt: skip
+        return self._process
+
+    async def _watched(self, process: asyncio.subprocess.Process) -> int:
+        """Tell what the journal tells until the process has ended."""
+        ended = asyncio.ensure_future(process.wait())
+        while not ended.done():
+            await self._tell()
+            await asyncio.wait({ended}, timeout=_LOOK_SECONDS)
+        noticed = self.clock.monotonic()
+        await self._tell()
+        code = ended.result()
+        if code == -signal.SIGKILL:
+            passed_ms = (noticed - self._killed_at) * 1000
+            self.screen.now(f"process {process.pid} is gone, noticed after {passed_ms:.0f} ms", Tone.BAD)
+        return code
+
+    async def _tell(self) -> None:
+        if not self._run:
+            rows = await run_rows(self.store)
+            self._run = next((row.id for row in rows.values() if row.caller_id == _NAME), "")
+        for entry in await self.store.read(self._run, self._seen) if self._run else ():
+            self._seen = entry.seq
+            self.screen.entry(entry)
+
+    async def _over(self) -> bool:
+        row = (await run_rows(self.store)).get(self._run)
+        return row is not None and row.status in FINAL
+
+    async def _answer_all(self) -> None:
+        for name, asked in open_blockers(await self.store.read(self._run)).items():
+            if asked.tool == "refund":
+                answer, by = await self._refund(name, asked)
+            else:
+                answer, by = "no", "demo"
+            await give(self.store, name, answer, by)
+            await self._tell()
+
+    async def _refund(self, name: str, asked: BlockedRaised) -> tuple[str, str]:
+        """Ask the person who is there; answer for one who is not, or says nothing."""
+        if self.interactive:
+            question = f"{name}: {asked.ask} yes or no? (in {ANSWER_SECONDS:.0f} s the demo says yes) "
+            self.screen.now(question, Tone.PERSON, end="")
+            if answer := await _typed(ANSWER_SECONDS):
+                return read_answer(asked.kind, name, answer), "you"
+            self.screen.line("")
+        return "yes", "demo, in your place"
+
+
+async def _typed(seconds: float) -> str:
+    """Return what is typed in time; an empty text if nothing is."""
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(sys.stdin.fileno(), lambda: ready.done() or ready.set_result(None))
+    try:
+        async with asyncio.timeout(seconds):
+            await ready
+        return sys.stdin.readline().strip()
+    except TimeoutError:
+        return ""
+    finally:
+        loop.remove_reader(sys.stdin.fileno())
+
+
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    """Yield an empty folder; a temporary one is removed."""
+    if keep is None:
+        folder = Path(tempfile.mkdtemp(prefix="standpipe-demo-"))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return
+    folder = keep.expanduser().absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise UsageError(f"`{keep}` is not empty", hint="name a new folder")
+    except OSError as error:
+        raise UsageError(f"`{keep}`: {error.strerror}", hint="name a folder you may write to") from None
+    yield folder
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let TERM and HUP end the demo as Ctrl-C does."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    signals = (signal.SIGTERM, signal.SIGHUP)
+    with contextlib.suppress(ValueError, RuntimeError):  # not the main thread: nothing to listen to
+        for number in signals:
+            loop.add_signal_handler(number, lambda: task and task.cancel())
+    yield
+
+
+def _log(folder: Path) -> str:
+    log = folder / "agent.log"
+    text = log.read_text(errors="replace").strip()[-_LOG_TAIL:] if log.is_file() else ""
+    return f"its last words: {text or 'none'}"
