@@ -16,6 +16,7 @@ from standpipe.journal.record import Record
 from standpipe.journal.views import Decide, Doubt, Intend, Reconcile, Repeat, Settle, Step
 from standpipe.outcomes.classify import judge
 from standpipe.outcomes.outcome import Outcome, Unknown
+from standpipe.policy.arguments import complaint
 from standpipe.policy.decision import Allow, Decision
 from standpipe.policy.rulebook import RULES, Rule
 
@@ -42,7 +43,9 @@ class Gate:
     async def admit(self, action: Action) -> Decision:
         """Propose, decide, and if it may happen, write down that it is about to."""
         step = await self.clear_up(action)
-        if isinstance(step, Decide):
+        if step == Decide() and (wrong := complaint(action)):
+            await self.record.reject(action, wrong)
+        elif isinstance(step, Decide):
             await self.record.decide(action, step, self.rules)
             step = self.record.next(action)
         match step:
@@ -74,12 +77,12 @@ class Gate:
         match step := self.record.next(action):
             case Reconcile(attempt):
                 found = await self.executor.verify(action, key=self.record.key(action))
-                await self.record.verified(action, attempt, found)
+                await self.record.verified(action, attempt, found, await self.executor.left_over())
             case Doubt(attempt):
                 await self.record.doubt(action, attempt)
             case Settle() as said:
                 found = await self.executor.verify(action, key=self.record.key(action))
-                await self.record.answered(action, said, found)
+                await self.record.answered(action, said, found, await self.executor.left_over())
             case _:
                 return step
         return self.record.next(action)

@@ -7,11 +7,14 @@ Rule 3: a run is segments. A segment takes it from where its journal is to an en
 
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 import standpipe
 from standpipe.actions import Action, Tool
@@ -20,7 +23,7 @@ from standpipe.config import Settings, environment, find_home, load_settings
 from standpipe.desk.report import Report, report
 from standpipe.engines.inline import InlineEngine
 from standpipe.errors import ConfigError
-from standpipe.execution.executor import Executor
+from standpipe.execution.executor import Executor, Inner
 from standpipe.execution.pool import Home, Pool
 from standpipe.execution.workspace import Workspace
 from standpipe.gate import Gate
@@ -41,7 +44,7 @@ from standpipe.journal.outlook import Outlook, spent
 from standpipe.journal.projections import RUNS, RunRow, read_row
 from standpipe.journal.record import Record
 from standpipe.journal.store import Store
-from standpipe.journal.views import created, open_blockers
+from standpipe.journal.views import created, interrupted_tree, open_blockers
 from standpipe.memory.brain import Brain
 from standpipe.memory.decisions import Decisions
 from standpipe.memory.tasks import Tasks
@@ -54,6 +57,7 @@ from standpipe.tools.overrides import declared, named_in_sentences
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelResponse
+    from pydantic_ai.models import Model
 
 STATE_FOLDER = ".standpipe"
 BUILTIN = ("files", "http", "mail", "sql")
@@ -88,7 +92,7 @@ class Runtime:
     @asynccontextmanager
     async def open(
         cls, home: Path | str, *, model: str | None = None, clock: Clock | None = None
-    ) -> AsyncIterator["Runtime"]:
+    ) -> AsyncGenerator["Runtime"]:
         """Open a home, start its tools, and close both at the end.
 
         Raises:
@@ -182,6 +186,7 @@ class Runtime:
         try:
             await self._waits_over(journal)
             await self._learn(journal, upkeep)
+            self.executor.inherit(interrupted_tree(journal.entries))
             end = await self._work(journal, asked)
         except BaseException as error:
             await self._gave_way(journal, error)
@@ -285,7 +290,7 @@ class Runtime:
             clock=self.clock,
         )
 
-    def _build_model(self, name: str, next_turn: "object") -> "object":
+    def _build_model(self, name: str, next_turn: Callable[[], int]) -> "Model":
         from standpipe.adapters.providers import build_model  # noqa: PLC0415 -- loads the model client
 
         return build_model(
@@ -297,23 +302,20 @@ class Runtime:
         )
 
     def _executor(self, known: Mapping[str, str]) -> Executor:
-        workspace = self.home / "workspace"
-        shared = {
-            "home": self.home,
-            "workspace": workspace,
-            "environment": environment.for_children(),
-        }
-        tools_py = self.home / "tools.py"
-        own = Pool(Home(**shared, secrets=_for_tools(self.settings, known), tools_py=tools_py))
+        workspace, tools_py = self.home / "workspace", self.home / "tools.py"
+        shared = Home(
+            home=self.home,
+            workspace=workspace,
+            environment=environment.for_children(),
+            portable=environment.portable(),
+        )
+        modules = tuple(f"standpipe.tools.{name}" for name in BUILTIN)
+        sections = _sections(self.settings, known)
+        builtin = Pool(replace(shared, settings=sections, modules=modules))
+        own = Pool(replace(shared, secrets=_for_tools(self.settings, known), tools_py=tools_py))
         return Executor(
             clock=self.clock,
-            builtin=Pool(
-                Home(
-                    **shared,
-                    settings=_sections(self.settings, known),
-                    modules=tuple(f"standpipe.tools.{name}" for name in BUILTIN),
-                )
-            ),
+            builtin=builtin,
             home=own if tools_py.is_file() else None,
             workspace=Workspace(workspace, self.home / STATE_FOLDER / "blobs"),
             inner={tool.name: self._inner(tool.name) for tool in TOOLS},
@@ -321,7 +323,7 @@ class Runtime:
             on_secret=self.masker.add,
         )
 
-    def _inner(self, name: str) -> "object":
+    def _inner(self, name: str) -> Inner:
         async def perform(action: Action) -> object:
             return await self.agents[action.run].inner()[name](action)
 
@@ -383,8 +385,6 @@ def _all_tools(offered: Sequence[Tool], settings: Settings) -> dict[str, Tool]:
 
 def _sections(settings: Settings, known: Mapping[str, str]) -> Mapping[str, object]:
     """Return the settings the built-in tools need; values of secrets go to their worker only."""
-    import msgspec  # noqa: PLC0415
-
     sections: dict[str, object] = {
         name: msgspec.to_builtins(getattr(settings, name)) for name in ("egress", "mail", "sql")
     }

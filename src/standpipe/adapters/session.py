@@ -31,7 +31,7 @@ class Session:
     tools: Mapping[str, Tool]
     model: str
     mask: Callable[[object], object]
-    price: Callable[[object], float | None]
+    price: "Callable[[ModelResponse], float | None]"
     over_budget: Callable[[], str | None]
     fatal: BaseException | None = None
     _calls: "Sequence[ToolCallPart]" = field(default=())

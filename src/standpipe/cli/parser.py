@@ -214,8 +214,8 @@ def _boot(parser: ArgumentParser) -> None:
     _reading(parser)
 
 
-def _demo(parser: ArgumentParser) -> None:
-    parser.add_argument("--keep", metavar="DIR", help="leave the demo's home in DIR")
+def _no_options(parser: ArgumentParser) -> None:
+    del parser
 
 
 def _nothing(parser: ArgumentParser) -> None:
@@ -237,8 +237,8 @@ COMMANDS: Mapping[str, Command] = {
                       "standpipe report r12 --md > r12.md", _report, shown=True),
     "connect": Command(f"{_COMMANDS}.connect:connect", "put the coding agent you already use behind the gate",
                        "standpipe connect claude-code", _nothing, shown=True),
-    "demo": Command("standpipe.cli.demo.story:main", "the whole story, without a key, on this machine",
-                    "standpipe demo", _demo, shown=True),
+    "demo": Command("standpipe.cli.demo.command:demo", "the whole story, without a key, on this machine",
+                    "standpipe demo", _no_options, shown=True),
     "approve": Command(f"{_COMMANDS}.inbox:approve", "answer yes",
                        "standpipe approve b3", _approve),
     "deny": Command(f"{_COMMANDS}.inbox:deny", "answer no, with a reason for the agent",

@@ -5,7 +5,7 @@ Rule 2: everything goes to stderr; stdout belongs to the report.
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -65,7 +65,7 @@ class Progress:
                 self._follow(entry)
 
     @contextmanager
-    def live(self) -> Iterator["Progress"]:
+    def live(self) -> Generator["Progress"]:
         """Keep a line with what is going on, its cost and its time, where that is possible."""
         self._began = self.clock.monotonic()
         if not coloured(sys.stderr):

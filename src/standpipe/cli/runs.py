@@ -1,7 +1,7 @@
 """Which run a person meant: its id, a prefix of it, the caller's `--id`, or none for the last one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 
 @asynccontextmanager
-async def journal(home: Path) -> AsyncIterator[Store]:
+async def journal(home: Path) -> AsyncGenerator[Store]:
     """Open the journal of a home to read it or to post an answer."""
     store = open_store(home)
     try:

@@ -43,9 +43,7 @@ def _calls(message: object) -> Iterator[Call]:
 
 def _parts(message: object) -> Sequence[object]:
     match message:
-        case {"parts": list() as parts}:
-            return cast("Sequence[object]", parts)
-        case [{"parts": list() as parts}]:
+        case {"parts": [*parts]} | [{"parts": [*parts]}]:
             return cast("Sequence[object]", parts)
         case _:
             return ()

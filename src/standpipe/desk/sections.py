@@ -75,10 +75,10 @@ def page(report: Report) -> Page:
 
 def call_details(call: Call | None) -> tuple[str, ...]:
     """Return the exact arguments of a call, one a line."""
-    arguments = call.arguments if call else {}
-    return tuple(
-        f"{name}: {short(value, limit=_ARGUMENT_MAX)}" for name, value in arguments.items()
-    )
+    if call is None:
+        return ()
+    items = call.arguments.items()
+    return tuple(f"{name}: {short(value, limit=_ARGUMENT_MAX)}" for name, value in items)
 
 
 def answer_command(name: str, kind: str) -> str:

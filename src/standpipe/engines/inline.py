@@ -4,7 +4,7 @@ Rule 1: the owner holds an OS lock on a file per run; a dead owner is known at o
 Rule 2: the engine only says who may work. What happened, and what may happen next, is in the journal.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ class InlineEngine:
         self._locks = locks
 
     @contextmanager
-    def owning(self, run: str) -> Iterator[None]:
+    def owning(self, run: str) -> Generator[None]:
         """Own `run` for as long as the context lasts.
 
         Raises:

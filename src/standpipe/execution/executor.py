@@ -44,7 +44,7 @@ def _forget(name: str, value: str) -> None:
 class Executor:
     """The only thing that has effects."""
 
-    def __init__(  # noqa: PLR0913 -- the runtime hands in everything this may touch, by name
+    def __init__(
         self,
         *,
         clock: Clock,
@@ -66,6 +66,7 @@ class Executor:
         self._walking = asyncio.Lock()
         self._under_way = 0
         self._seen = ""  # the tree up to which changes have been told
+        self._inherited = False  # `_seen` is from a process that was killed
         self._prepared: dict[str, str] = {}
 
     async def start(self) -> tuple[Tool, ...]:
@@ -107,7 +108,7 @@ class Executor:
                     f"`workspace/` cannot be copied before `{action.tool.name}`: {error}",
                     hint="free some disk space, or make .standpipe/ writable; nothing was done",
                 ) from error
-            if not self._under_way:
+            if not self._under_way and not self._inherited:
                 self._seen = tree  # what came before was done by a person
         self._prepared[action.id] = tree
         return tree
@@ -128,6 +129,15 @@ class Executor:
         finally:
             # Only now: as long as its changes are not told, a `prepare` must not pass over them.
             self._under_way -= 1
+
+    def inherit(self, tree: str) -> None:
+        """Go on from the workspace as it was before an attempt whose process was killed."""
+        if tree:
+            self._seen, self._inherited = tree, True
+
+    async def left_over(self) -> tuple[Change, ...]:
+        """Return what a killed attempt changed, if nobody has told it yet."""
+        return await self._changes() if self._inherited else ()
 
     async def verify(self, action: Action, *, key: str) -> Result:
         """Ask the tool's `verify` whether the action happened."""
@@ -175,7 +185,7 @@ class Executor:
             except OSError as error:
                 # The effect has happened, so its result must not be lost over the list of files.
                 return (Change(".", "modified", undoable=False, reason=f"not compared: {error}"),)
-            self._seen = after
+            self._seen, self._inherited = after, False
         return changes
 
     def _renewed(self, tool: str, value: object) -> list[str]:

@@ -8,6 +8,7 @@ Rule 3: all workers of a group run the same text of tools.py, the one that was t
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -211,7 +212,12 @@ class _Worker:
 
     @property
     def alive(self) -> bool:
-        return not self._reader.at_eof() and self._reader.exception() is None
+        """Whether the channel is open and silent; the kernel is asked, the loop may not have looked yet."""
+        if self._reader.at_eof() or self._reader.exception() or self._writer.is_closing():
+            return False
+        channel = select.poll()
+        channel.register(self._writer.get_extra_info("socket"), select.POLLIN)
+        return not channel.poll(0)
 
     @property
     def stderr_tail(self) -> str:

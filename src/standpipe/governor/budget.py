@@ -4,12 +4,12 @@ from msgspec import Struct
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """The caps of one run; `[budgets]` in standpipe.toml."""
+    """The caps of one run; `[budgets]` in standpipe.toml. None: no cap."""
 
-    model_calls: int = 50
-    actions: int = 200
-    minutes: float = 30.0
-    cost_usd: float | None = 5.0  # None: no cap
+    model_calls: int | None = 50
+    actions: int | None = 200
+    minutes: float | None = 30.0
+    cost_usd: float | None = 5.0
 
 
 class Spent(Struct, frozen=True, kw_only=True):
@@ -28,16 +28,14 @@ def over(limits: Limits, spent: Spent) -> str | None:
         >>> over(Limits(), Spent(model_calls=50))
         'the budget of 50 model calls is used up (50 made)'
     """
-    if spent.model_calls >= limits.model_calls:
-        return (
-            f"the budget of {limits.model_calls} model calls is used up ({spent.model_calls} made)"
-        )
-    if spent.actions >= limits.actions:
-        return f"the budget of {limits.actions} actions is used up ({spent.actions} made)"
-    if spent.seconds >= limits.minutes * 60:
-        used = spent.seconds / 60
-        return f"the budget of {limits.minutes:g} minutes is used up ({used:.1f} gone)"
-    if limits.cost_usd is not None and (spent.cost_usd or 0.0) >= limits.cost_usd:
-        used = spent.cost_usd or 0.0
-        return f"the budget of {limits.cost_usd:.2f} USD is used up ({used:.2f} spent)"
+    minutes = spent.seconds / 60
+    caps = (
+        (limits.model_calls, spent.model_calls, "model calls", f"{spent.model_calls} made"),
+        (limits.actions, spent.actions, "actions", f"{spent.actions} made"),
+        (limits.minutes, minutes, "minutes", f"{minutes:.1f} gone"),
+        (limits.cost_usd, spent.cost_usd or 0.0, "USD", f"{spent.cost_usd or 0.0:.2f} spent"),
+    )
+    for cap, used, unit, said in caps:
+        if cap is not None and used >= cap:
+            return f"the budget of {cap:g} {unit} is used up ({said})"
     return None

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from standpipe.actions import TRUSTED, Action, Done, Label
+from standpipe.actions import TRUSTED, Action, Change, Done, Label
 from standpipe.governor.fingerprint import Fingerprints
 from standpipe.governor.recovery import Escalate, Recovery, Wait
 from standpipe.journal.entries import (
@@ -164,10 +164,11 @@ def in_doubt(action: Action, *, attempt: int, blocker: str, now: datetime) -> tu
 
 
 def reconciled(
-    action: Action, verdict: Verdict, *, attempt: int, by: str, value: object = None
-) -> Draft:
+    action: Action, verdict: Verdict, *, attempt: int, by: str, value: object,
+    changes: tuple[Change, ...],
+) -> Draft:  # fmt: skip
     """Say what `verify`, or a human, knows."""
-    body = Reconciled(action.tool.name, attempt, verdict, by, value)
+    body = Reconciled(action.tool.name, attempt, verdict, by, value, changes)
     return Draft(f"{action.id}#{attempt}", body)
 
 

@@ -5,6 +5,7 @@ Rule 2: a stop beats a question, and a question beats the budget.
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 from msgspec import Struct
 
@@ -50,14 +51,18 @@ def _done(entries: Sequence[Entry]) -> End | None:
                 claims[entry.action] = body
             case Settled(tool="done", outcome=Succeeded()):
                 arguments = claims[entry.action].arguments
-                evidence = arguments.get("evidence", ())
-                listed = evidence if isinstance(evidence, list | tuple) else (evidence,)
                 return End(
                     "done",
                     "",
                     summary=str(arguments.get("summary", "")),
-                    evidence=tuple(str(item) for item in listed),  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+                    evidence=_texts(arguments.get("evidence")),
                 )
             case _:
                 pass
     return None
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if isinstance(value, list | tuple):
+        return tuple(str(item) for item in cast("Sequence[object]", value))
+    return (str(value),) if value else ()

@@ -370,9 +370,8 @@ def place(draft: Draft, *, run: str, seq: int, epoch: int, at: str, prev: str) -
     """Give a sentence its place after the entry whose hash is `prev`."""
     kind = kind_of(draft.body)
     v = VERSIONS.get(kind, 1)
-    columns = {"run": run, "seq": seq, "epoch": epoch, "key": draft.key, "v": v, "at": at}
     own = link(
         run=run, seq=seq, epoch=epoch, key=draft.key, kind=kind, v=v, at=at,
         data=encode(draft.body), prev=prev,
     )  # fmt: skip
-    return Entry(**columns, body=draft.body, prev=prev, hash=own)
+    return Entry(run, seq, epoch, draft.key, v, at, draft.body, prev, own)

@@ -3,7 +3,7 @@
 Rule 1: everything here is read from the journal and its projections; nothing is kept beside them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -34,7 +34,7 @@ class Outlook:
     egress: Sequence[str]
     wait_seconds_max: float
     trusted: Sequence[str]
-    called: Callable[[str, object], str]
+    called: Callable[[str, Mapping[str, object]], str]
     secrets_in: Callable[[object], tuple[str, ...]]
 
     async def situation(self, action: Action) -> Situation:

@@ -1,15 +1,16 @@
 """Write down what the gate does, and count what it has to count. The only writer of `action.*` entries."""
 
+import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from standpipe.actions import Action, Done, Result, Returned
+from standpipe.actions import Action, Change, Done, Result, Returned
 from standpipe.clock import Clock
 from standpipe.governor.fingerprint import fingerprints
 from standpipe.governor.recovery import Escalate, Recovery, Refresh, Stop, Wait, recover
 from standpipe.ids import blocker_id
 from standpipe.journal import drafts
-from standpipe.journal.entries import Decided, Draft, Settled, Verdict
+from standpipe.journal.entries import Decided, Draft, Intended, Settled, Verdict
 from standpipe.journal.journal import Journal
 from standpipe.journal.outlook import Outlook
 from standpipe.journal.views import (
@@ -25,7 +26,8 @@ from standpipe.journal.views import (
     standing,
     tried_again_at,
 )
-from standpipe.outcomes.outcome import Failed, Kind, Outcome, Unknown
+from standpipe.outcomes.outcome import Failed, Kind, Outcome, Phase, Unknown
+from standpipe.policy.arguments import Complaint
 from standpipe.policy.decision import Allow, Ask, Decision, Deny
 from standpipe.policy.rulebook import Rule, decide
 
@@ -42,13 +44,20 @@ class Record:
     jitter: Callable[[], float]
     same_way: int = 2
     wait_seconds_max: float = 30.0
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def next(self, action: Action) -> Step:
         """Return what may happen next with `action`."""
         return next_step(action, self.journal.story(action.id), answers(self.journal.entries))
 
     def key(self, action: Action) -> str:
-        """Return the idempotency key of `action`."""
+        """Return the idempotency key of `action`: the one written down, once it was tried.
+
+        A newer version may derive another one, and the other side knows only the first.
+        """
+        for entry in self.journal.story(action.id):
+            if isinstance(entry.body, Intended):
+                return entry.body.idempotency_key
         return drafts.idempotency_key(action, run=self.journal.entries[0].hash)
 
     def told(self, action: Action) -> Outcome:
@@ -63,7 +72,14 @@ class Record:
         return decision
 
     async def decide(self, action: Action, step: Decide, rules: Sequence[Rule]) -> Decision:
-        """Ask the rules, or read the human's answer, and write down what was decided."""
+        """Ask the rules, or read the human's answer, and write down what was decided.
+
+        Calls of one response are decided one after the other, in its order: the second sees the first.
+        """
+        async with self.turn:
+            return await self._decide(action, step, rules)
+
+    async def _decide(self, action: Action, step: Decide, rules: Sequence[Rule]) -> Decision:
         story = self.journal.story(action.id)
         number = 1 + sum(isinstance(entry.body, Decided) for entry in story)
         said = [] if story else [drafts.proposed(action)]
@@ -80,7 +96,14 @@ class Record:
 
     async def intend(self, action: Action, attempt: int, *, tree: str) -> None:
         """Write the intent; once this returns, the effect may start."""
-        await self.journal.append(drafts.intended(action, attempt=attempt, key=self.key(action), tree=tree))
+        await self.journal.append(
+            drafts.intended(action, attempt=attempt, key=self.key(action), tree=tree)
+        )
+
+    async def reject(self, action: Action, wrong: Complaint) -> Recovery:
+        """Write down a call whose arguments its tool cannot take: proposed and failed, never tried."""
+        failed = Failed(Kind.BAD_INPUT, wrong.message, code=wrong.field, phase=Phase.NOT_SENT)
+        return await self.settle(action, Done(Returned(None)), failed)
 
     async def settle(self, action: Action, done: Done, outcome: Outcome) -> Recovery:
         """Choose what comes next and write down what happened, with the question it raises."""
@@ -99,7 +122,10 @@ class Record:
             alternates=self._alternates_left(action),
             wait_seconds_max=self.wait_seconds_max,
         )
-        written = [drafts.settled(action, done, outcome, recovery, prints=prints, attempt=attempt)]
+        written = [] if story else [drafts.proposed(action)]
+        written.append(
+            drafts.settled(action, done, outcome, recovery, prints=prints, attempt=attempt)
+        )
         if isinstance(outcome, Failed) and self._parks(recovery):
             site = prints.site if prints else ""
             written.append(await self._question(action, outcome, recovery, site))
@@ -123,24 +149,23 @@ class Record:
             *drafts.in_doubt(action, attempt=attempt, blocker=blocker, now=now)
         )
 
-    async def reconcile(
-        self, action: Action, attempt: int, verdict: Verdict, *, by: str, value: object = None
+    async def verified(
+        self, action: Action, attempt: int, found: Result, changes: tuple[Change, ...] = ()
     ) -> None:
-        """Write down what `verify`, or a human, knows."""
-        draft = drafts.reconciled(action, verdict, attempt=attempt, by=by, value=value)
-        await self.journal.append(draft)
-
-    async def verified(self, action: Action, attempt: int, found: Result) -> None:
         """Write down what `verify` says; where it cannot tell, or says no too often, ask a human."""
         match found:
             case Returned(value=False) if attempt < VERIFIED_ATTEMPTS_MAX:
-                await self.reconcile(action, attempt, Verdict.ABSENT, by="verify")
+                await self._reconcile(action, attempt, Verdict.ABSENT, by="verify", changes=changes)
             case Returned(value=value) if value is not None and value is not False:
-                await self.reconcile(action, attempt, Verdict.HAPPENED, by="verify", value=value)
+                await self._reconcile(
+                    action, attempt, Verdict.HAPPENED, by="verify", value=value, changes=changes
+                )
             case _:
                 await self.doubt(action, attempt)
 
-    async def answered(self, action: Action, said: Settle, found: Result) -> None:
+    async def answered(
+        self, action: Action, said: Settle, found: Result, changes: tuple[Change, ...] = ()
+    ) -> None:
         """Write down what a human says became of it; a receipt found meanwhile is stronger than a no."""
         word = said.answer.strip().casefold()
         receipt = found.value if isinstance(found, Returned) else None
@@ -148,7 +173,9 @@ class Record:
             verdict = Verdict.HAPPENED
         else:
             verdict = Verdict.ABSENT if word in {"no", "n"} else Verdict.GAVE_UP
-        await self.reconcile(action, said.attempt, verdict, by=said.by, value=receipt or None)
+        await self._reconcile(
+            action, said.attempt, verdict, by=said.by, value=receipt or None, changes=changes
+        )
 
     async def hold_off(self, action: Action) -> bool:
         """Wait until the other side may be asked again; False if that is too long for anybody."""
@@ -174,6 +201,15 @@ class Record:
         """An answer holds for one exact call: same arguments, same manifest."""
         decided = [e.body for e in self.journal.story(action.id) if isinstance(e.body, Decided)]
         return action.tool.origin == "agent" or decided[-1].digest == action.digest
+
+    async def _reconcile(
+        self, action: Action, attempt: int, verdict: Verdict, *, by: str,
+        value: object = None, changes: tuple[Change, ...] = (),
+    ) -> None:  # fmt: skip
+        """Write down what `verify`, or a human, knows."""
+        await self.journal.append(
+            drafts.reconciled(action, verdict, attempt=attempt, by=by, value=value, changes=changes)
+        )
 
     async def _decided(self, action: Action, decision: Decision, number: int) -> list[Draft]:
         match decision:

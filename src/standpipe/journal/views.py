@@ -199,6 +199,20 @@ def tried_again_at(entry: Entry) -> datetime | None:
             return None
 
 
+def interrupted_tree(entries: Iterable[Entry]) -> str:
+    """Return the workspace before the oldest attempt nobody saw the end of; empty if there is none."""
+    open_ones: dict[str, str] = {}
+    for entry in entries:
+        match entry.body:
+            case Intended(tree=tree):
+                open_ones[entry.action] = tree
+            case Settled() | Reconciled():
+                open_ones.pop(entry.action, None)
+            case _:
+                pass
+    return next((tree for tree in open_ones.values() if tree), "")
+
+
 def created(entries: Sequence[Entry]) -> RunCreated:
     """Return what a run is about."""
     for entry in entries:

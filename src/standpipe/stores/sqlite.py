@@ -7,7 +7,7 @@ Rule 3: nothing is retried behind the caller's back; a failed write rolls back w
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -147,7 +147,7 @@ class SqliteStore:
         self._db.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Generator[sqlite3.Connection]:
         with _named(self._path):
             self._db.execute("begin immediate")
             try:
@@ -262,7 +262,7 @@ def _create_schema(db: sqlite3.Connection) -> None:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def _named(path: Path) -> Generator[None]:
     """Turn SQLite's words into ours; names of other libraries do not leak."""
     try:
         yield

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from standpipe.actions import Action, Done, Raised, Result, Returned, Tool
+from standpipe.actions import Action, Change, Done, Raised, Result, Returned, Tool
 from standpipe.clock import Clock
 from standpipe.execution.executor import Executor
 from standpipe.execution.faults import fault_of
@@ -45,6 +45,9 @@ class ScriptedExecutor(Executor):
     async def verify(self, action: Action, *, key: str) -> Result:
         del key
         return _played(self.verdicts) if action.tool.verify else Returned(None)
+
+    async def left_over(self) -> tuple[Change, ...]:
+        return ()
 
     async def refresh(self, tool: Tool) -> Result:
         del tool

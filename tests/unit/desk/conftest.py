@@ -1,6 +1,6 @@
 """A journal that a test tells line by line."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -23,6 +23,8 @@ from standpipe.journal.entries import (
 from standpipe.outcomes.outcome import Outcome, Succeeded
 from standpipe.policy.decision import Allow, Decision
 from standpipe.stores.memory import MemoryStore
+
+ALLOWED, FINE, TOLD = Allow("declared"), Succeeded("ok"), Return("told")
 
 
 class Ticking:
@@ -52,7 +54,7 @@ class Told:
     async def say(self, key: str, body: Body) -> None:
         await self.store.post(self.run, [Draft(key, body)])
 
-    async def propose(
+    async def propose(  # noqa: PLR0913 -- one fact each
         self,
         action: str,
         tool: str,
@@ -62,10 +64,12 @@ class Told:
         why: str = "the task asks for it",
         origin: str = "builtin",
         reversible: bool = False,
-        decision: Decision = Allow("declared"),
+        decision: Decision = ALLOWED,
         blocker: str = "",
     ) -> None:
-        body = Proposed(tool, arguments, effect, "m", why, Label(), origin=origin, reversible=reversible)
+        body = Proposed(
+            tool, arguments, effect, "m", why, Label(), origin=origin, reversible=reversible
+        )
         await self.say(action, body)
         await self.say(f"{action}#1", Decided(decision, digest="d", blocker=blocker))
 
@@ -73,19 +77,23 @@ class Told:
         self,
         action: str,
         tool: str,
-        outcome: Outcome = Succeeded("ok"),
+        outcome: Outcome = FINE,
         *,
-        recovery: Recovery = Return("told"),
+        recovery: Recovery = TOLD,
         attempt: int = 1,
         changes: Sequence[Change] = (),
         site: str = "",
         host: str = "",
     ) -> None:
         await self.say(f"{action}#{attempt}", Intended(attempt, "key", 30.0))
-        body = Settled(tool, attempt, outcome, recovery, site=site, host=host, changes=tuple(changes))
+        body = Settled(
+            tool, attempt, outcome, recovery, site=site, host=host, changes=tuple(changes)
+        )
         await self.say(f"{action}#{attempt}", body)
 
-    async def ask(self, name: str, kind: str = "approval", *, action: str = "", site: str = "") -> None:
+    async def ask(
+        self, name: str, kind: str = "approval", *, action: str = "", site: str = ""
+    ) -> None:
         body = BlockedRaised(kind, f"may I? ({name})", "because", action=action, tool="send_email" if action else "",
                              site=site, shows={"to": ["dana@example.com"]} if action else {},
                              expires_at="2026-11-23T07:00:00.000Z")  # fmt: skip
@@ -93,9 +101,6 @@ class Told:
 
     async def entries(self) -> Sequence[Entry]:
         return await self.store.read(self.run)
-
-
-Begin = Callable[..., "object"]
 
 
 @pytest.fixture

@@ -52,4 +52,4 @@ def test_a_text_that_grows_when_it_is_escaped_stays_within_the_limit() -> None:
 
 
 def test_ordinary_text_is_left_alone() -> None:
-    assert inert("Grüße an 田中 😀 – 3 < 4") == "Grüße an 田中 😀 – 3 < 4"
+    assert inert("Grüße an 田中 😀 — 3 < 4") == "Grüße an 田中 😀 — 3 < 4"

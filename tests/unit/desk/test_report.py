@@ -1,3 +1,5 @@
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -35,7 +37,7 @@ FIELDS = {
 WRITTEN = Change("notes.md", "created", after="aa", added=3, mode_after=0o100644)
 
 
-async def test_a_report_has_exactly_the_fields_of_the_contract(told):
+async def test_a_report_has_exactly_the_fields_of_the_contract(told: Any) -> None:
     await told.propose("r1.1.1", "send_email", MAIL)
     await told.settle("r1.1.1", "send_email", changes=[WRITTEN])
     await told.say("c", Checked((Check("no secret", passed=True, evidence="0 found"),)))
@@ -51,15 +53,19 @@ async def test_a_report_has_exactly_the_fields_of_the_contract(told):
         assert set(found) == set(FIELDS[name].split()), name
 
 
-async def test_a_sent_mail_is_told_with_its_receipt_and_cannot_be_taken_back(told):
+async def test_a_sent_mail_is_told_with_its_receipt_and_cannot_be_taken_back(told: Any) -> None:
     await told.propose("r1.1.1", "send_email", MAIL)
     await told.settle("r1.1.1", "send_email", Succeeded({"message_id": "<m1>", "accepted": []}))
     (effect,) = report(await told.entries()).effects
     assert effect.summary == "sent mail to dana@example.com: Offer (receipt <m1>)"
-    assert (effect.outcome, effect.reversible, effect.why) == ("Succeeded", False, "the task asks for it")
+    assert (effect.outcome, effect.reversible, effect.why) == (
+        "Succeeded",
+        False,
+        "the task asks for it",
+    )
 
 
-async def test_what_nobody_saw_the_end_of_stands_among_the_effects_as_unknown(told):
+async def test_what_nobody_saw_the_end_of_stands_among_the_effects_as_unknown(told: Any) -> None:
     await told.propose("r1.1.1", "send_email", MAIL)
     await told.settle("r1.1.1", "send_email", Unknown("timed out"), recovery=Return("nobody knows"))
     assert report(await told.entries()).effects[0].outcome == "Unknown"
@@ -67,7 +73,9 @@ async def test_what_nobody_saw_the_end_of_stands_among_the_effects_as_unknown(to
     assert report(await told.entries()).effects[0].outcome == "Unknown"
 
 
-async def test_reads_files_of_the_home_and_the_agents_own_tools_are_no_outside_effects(told):
+async def test_reads_files_of_the_home_and_the_agents_own_tools_are_no_outside_effects(
+    told: Any,
+) -> None:
     await told.propose("r1.1.1", "mail_read", {"id": "4"}, effect=Effect.READ)
     await told.settle("r1.1.1", "mail_read")
     write = {"path": "notes.md", "content": "x"}
@@ -80,8 +88,10 @@ async def test_reads_files_of_the_home_and_the_agents_own_tools_are_no_outside_e
     assert [file.path for file in made.files] == ["notes.md"]
 
 
-async def test_a_held_call_is_no_effect_and_blocks_the_run(told):
-    await told.propose("r1.1.1", "send_email", MAIL, decision=Ask("destinations", "came from mail 4"), blocker="b1")
+async def test_a_held_call_is_no_effect_and_blocks_the_run(told: Any) -> None:
+    await told.propose(
+        "r1.1.1", "send_email", MAIL, decision=Ask("destinations", "came from mail 4"), blocker="b1"
+    )
     await told.ask("b1", action="r1.1.1")
     await told.say("1", SegmentEnded("blocked", "may I?"))
     made = report(await told.entries())
@@ -90,7 +100,7 @@ async def test_a_held_call_is_no_effect_and_blocks_the_run(told):
     assert made.decisions[0].what.startswith("held send_email(")
 
 
-async def test_an_answered_run_that_nobody_went_on_with_says_how(told):
+async def test_an_answered_run_that_nobody_went_on_with_says_how(told: Any) -> None:
     await told.ask("b1")
     await told.say("1", SegmentEnded("blocked", "may I?"))
     await told.say("b1", AnswerGiven("yes", "operator"))
@@ -100,25 +110,31 @@ async def test_an_answered_run_that_nobody_went_on_with_says_how(told):
     assert made.decisions[-1].by == "human"
 
 
-@pytest.mark.parametrize(("alive", "status"), [(None, "running"), (True, "running"), (False, "lost")])
-async def test_a_run_without_its_process_is_lost(told, alive, status):
+@pytest.mark.parametrize(
+    ("alive", "status"), [(None, "running"), (True, "running"), (False, "lost")]
+)
+async def test_a_run_without_its_process_is_lost(told: Any, alive: Any, status: Any) -> None:
     assert report(await told.entries(), alive=alive).status == status
 
 
-async def test_a_lost_run_ends_when_it_was_noticed(told):
+async def test_a_lost_run_ends_when_it_was_noticed(told: Any) -> None:
     await told.say("1", RunLost("killed", "status"))
     made = report(await told.entries())
     assert (made.status, made.ended_at) == ("lost", (await told.entries())[-1].at)
 
 
-async def test_an_ended_run_stays_ended_and_asks_nothing(told):
+async def test_an_ended_run_stays_ended_and_asks_nothing(told: Any) -> None:
     await told.ask("b1")
     await told.say("r1", RunEnded("cancelled", "", why="operator cancelled it"))
     made = report(await told.entries(), alive=False)
-    assert (made.status, made.summary, made.blocked_on) == ("cancelled", "operator cancelled it", ())
+    assert (made.status, made.summary, made.blocked_on) == (
+        "cancelled",
+        "operator cancelled it",
+        (),
+    )
 
 
-async def test_an_overcome_failure_is_told_after_the_open_ones(told):
+async def test_an_overcome_failure_is_told_after_the_open_ones(told: Any) -> None:
     late = Failed(Kind.RATE_LIMITED, "429", code="429", host="shop")
     await told.propose("r1.1.1", "http_get", {"url": "u"}, effect=Effect.READ)
     await told.settle("r1.1.1", "http_get", late, recovery=Retry("again"), site="s1")
@@ -132,12 +148,14 @@ async def test_an_overcome_failure_is_told_after_the_open_ones(told):
     assert second.why.endswith("overcome: a later attempt")
 
 
-async def test_decisions_name_who_what_and_why(told):
+async def test_decisions_name_who_what_and_why(told: Any) -> None:
     await told.propose("r1.1.1", "http_get", {"url": "u"}, decision=Deny("egress", "not listed"))
     await told.say("r1.1.2", Noted("agent", "use the cache", "the server is down", ("wait",)))
     await told.propose("r1.2.1", "http_get", {"url": "v"}, effect=Effect.READ)
     page = Failed(Kind.LOGIN_PAGE, "a sign-in page")
-    await told.settle("r1.2.1", "http_get", page, recovery=Alternate("it wants a login", "orders_mirror"))
+    await told.settle(
+        "r1.2.1", "http_get", page, recovery=Alternate("it wants a login", "orders_mirror")
+    )
     made = report(await told.entries()).decisions
     assert [(d.by, d.why) for d in made] == [
         ("runtime", "not listed"), ("agent", "the server is down"), ("runtime", "it wants a login"),
@@ -146,14 +164,16 @@ async def test_decisions_name_who_what_and_why(told):
     assert made[2].what == "tried `orders_mirror` instead of `http_get`"
 
 
-async def test_a_denied_call_is_no_failure(told):
+async def test_a_denied_call_is_no_failure(told: Any) -> None:
     await told.propose("r1.1.1", "http_get", {"url": "u"}, decision=Deny("egress", "not listed"))
     assert report(await told.entries()).failures == ()
 
 
-async def test_only_the_last_checklist_counts_and_claims_are_marked(told):
+async def test_only_the_last_checklist_counts_and_claims_are_marked(told: Any) -> None:
     await told.say("c1", Checked((Check("nothing held", passed=False),)))
-    await told.say("c2", Checked((Check("answered", passed=True, evidence="r 12", verified=False),)))
+    await told.say(
+        "c2", Checked((Check("answered", passed=True, evidence="r 12", verified=False),))
+    )
     (line,) = report(await told.entries()).checklist
     assert (line.passed, line.evidence) == (True, "unverified, the agent says: r 12")
 
@@ -161,7 +181,7 @@ async def test_only_the_last_checklist_counts_and_claims_are_marked(told):
 @pytest.mark.parametrize(
     ("costs", "total"), [((0.1, 0.2), 0.3), ((0.1, None), None), ((), None), ((0.0,), 0.0)]
 )
-async def test_an_unknown_price_is_null_and_never_zero(told, costs, total):
+async def test_an_unknown_price_is_null_and_never_zero(told: Any, costs: Any, total: Any) -> None:
     for number, cost in enumerate(costs, 1):
         body = ModelResponded(number, {}, "m", input_tokens=10, output_tokens=5, cost_usd=cost)
         await told.say(str(number), body)
@@ -170,7 +190,7 @@ async def test_an_unknown_price_is_null_and_never_zero(told, costs, total):
     assert (usage.model_calls, usage.input_tokens) == (len(costs), 10 * len(costs))
 
 
-async def test_attempts_are_intents_and_alternates_are_no_calls_of_the_agent(told):
+async def test_attempts_are_intents_and_alternates_are_no_calls_of_the_agent(told: Any) -> None:
     for action in ("r1.1.1", "r1.1.1a"):
         await told.propose(action, "http_get", {"url": "u"}, effect=Effect.READ)
         await told.settle(action, "http_get", Failed(Kind.SERVER_ERROR, "500"), recovery=Retry("x"))

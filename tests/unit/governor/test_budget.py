@@ -9,7 +9,7 @@ from standpipe.governor.budget import Limits, Spent, over
         (Spent(model_calls=50), "50 model calls"),
         (Spent(actions=200), "200 actions"),
         (Spent(seconds=1_800), "30 minutes"),
-        (Spent(cost_usd=5.0), "5.00 USD"),
+        (Spent(cost_usd=5.0), "5 USD"),
     ],
 )
 def test_the_cap_that_is_reached_is_named(spent: Spent, cap: str) -> None:

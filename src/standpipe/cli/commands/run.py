@@ -84,7 +84,8 @@ def cancel(options: Namespace) -> int:
 
 
 async def _begin(home: Path, options: Namespace, progress: Progress) -> Report:
-    scope = tuple(filter(None, options.tools.split(","))) if options.tools else None
+    named = str(options.tools or "").replace(" ", "").split(",")
+    scope = tuple(name for name in named if name) or None
     async with Runtime.open(home, model=options.model) as runtime:
         with progress.live():
             return await runtime.run(

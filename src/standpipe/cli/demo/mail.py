@@ -6,18 +6,19 @@ Rule 1: a mail stands in the ledger and lies in `Sent` before the server says 25
 
 import asyncio
 import mailbox
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP, default
 from pathlib import Path
 
-from aiosmtpd.smtp import SMTP as Protocol, Envelope, Session
+from aiosmtpd import smtp
 from msgspec import Struct
 
 ATTACKER = "audit@collect.example"
 _FIRST_SECOND = 1_800_000_000  # names in a Maildir start with the time of delivery
+_GOODBYE_SECONDS = 1.0
 
 
 class Letter(Struct, frozen=True):
@@ -84,7 +85,7 @@ class Outbox:
         self._sent = mailbox.Maildir(sent, create=True)
 
     async def handle_DATA(  # noqa: N802 -- the name aiosmtpd calls
-        self, server: Protocol, session: Session, envelope: Envelope
+        self, server: smtp.SMTP, session: smtp.Session, envelope: smtp.Envelope
     ) -> str:
         """File one mail, then say so."""
         del server, session
@@ -103,14 +104,16 @@ async def _nobody() -> None:
 
 
 @asynccontextmanager
-async def receiving(outbox: Outbox) -> AsyncIterator[str]:
+async def receiving(outbox: Outbox) -> AsyncGenerator[str]:
     """Serve SMTP and yield its host:port."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: Protocol(outbox, hostname="localhost", loop=loop), "127.0.0.1", 0
+        lambda: smtp.SMTP(outbox, hostname="localhost", loop=loop), "127.0.0.1", 0
     )
     try:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
-        await server.wait_closed()
+        with suppress(TimeoutError):  # since Python 3.12 it waits for every client to hang up
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                await server.wait_closed()

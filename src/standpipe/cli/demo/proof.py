@@ -49,7 +49,7 @@ def receipts(entries: Iterable[Entry]) -> list[str]:
 
 def _receipt(story: Sequence[Entry]) -> str:
     match story[0].body, outcome_of(story):
-        case Proposed(tool="send_email") as call, Succeeded(value={"message_id": str(name)}):
+        case Proposed(tool="send_email"), Succeeded(value={"message_id": str(name)}):
             return name
         case Proposed(tool="send_email"), Succeeded():  # `verify` found it: the key is the name
             return _named_by_key(story)

@@ -10,10 +10,11 @@ from typing import TextIO
 
 from standpipe.clock import Clock
 from standpipe.desk.inert import inert
+from standpipe.desk.phrases import short
 from standpipe.desk.report import Report
 from standpipe.desk.sentences import Sentence, Teller, Tone
 from standpipe.journal.entries import BlockedRaised, Decided, Entry, LessonRecorded, Proposed
-from standpipe.policy.decision import Ask
+from standpipe.policy.decision import Ask, Deny
 
 _COLOURS = {
     Tone.PLAIN: "",
@@ -23,8 +24,9 @@ _COLOURS = {
     Tone.BAD: "1;31",
     Tone.PERSON: "1;36",
 }
-_LINE_MAX = 130
-_BODIES_SHOWN = (Proposed, Decided, BlockedRaised, LessonRecorded)  # told only in part, see `_worth`
+_LINE_MAX = 200
+_LOOKS = frozenset({"mail_list", "sql_query"})
+_MAILS = frozenset({"send_email"})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,21 +61,29 @@ class Screen:
             self.line(text, Tone.PLAIN if number else Tone.GOOD)
 
     def _worth(self, entry: Entry, told: Sentence) -> Sentence | None:
-        """Keep one line of what the log tells in several."""
+        """Keep one short line of what the log tells in several."""
         call = self._teller.proposed.get(entry.action)
         match entry.body:
-            case Proposed(tool="mail_list" | "sql_query"):
-                return told
-            case Decided(decision=Ask(), by="policy") if call and call.tool != "send_email":
-                return None  # the question says it
-            case Decided(by="policy"):
-                return told
-            case BlockedRaised(tool="refund", ask=ask):
+            case Proposed(tool=tool):
+                return told if tool in _LOOKS else None
+            case Decided(decision=Ask(reason=reason), by="policy") if call and call.tool in _MAILS:
+                return Sentence(f"held: mail to {_to(call)}: {reason}", Tone.CARE)
+            case Decided(decision=Deny(reason=reason), by="policy"):
+                return Sentence(
+                    f"refused: {reason.partition('; ')[0]}; nothing was sent", Tone.CARE
+                )
+            case BlockedRaised(tool=tool, ask=ask) if tool not in _MAILS:
                 return Sentence(f"{entry.key} asks: {ask}", Tone.PERSON)
-            case _ if isinstance(entry.body, _BODIES_SHOWN):
+            case Decided() | BlockedRaised() | LessonRecorded():
+                return None  # told by the lines above, by the answer, or in the report
+            case _ if told.tone is Tone.QUIET:
                 return None
             case _:
-                return told if told.tone is not Tone.QUIET else None
+                return Sentence(told.text.partition(" (receipt ")[0], told.tone)
+
+
+def _to(call: Proposed) -> str:
+    return short(call.arguments.get("to", ""))
 
 
 def _report(report: Report) -> Iterator[str]:
@@ -86,8 +96,8 @@ def _report(report: Report) -> Iterator[str]:
     yield f"  outside    {_effects(report)}"
     yield f"  files      {inert(files) or 'none'}"
     yield f"  failures   {len(report.failures)} met, {overcome} overcome: {inert(met)}"
-    yield f"  checklist  {passed} of {len(report.checklist)} passed"
-    yield f"  took       {usage.model_calls} model calls, {usage.tool_calls} tool calls, {usage.attempts} attempts"
+    yield f"  checked    {passed} of {len(report.checklist)} passed before it counted as done"
+    yield f"  took       {usage.model_calls} model calls, {usage.tool_calls} tool calls in {usage.attempts} attempts"
 
 
 def _effects(report: Report) -> str:

@@ -14,7 +14,7 @@ import json
 import re
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -61,10 +61,14 @@ class Shop:
         yield "GET", r"/orders/(\d+)", self._order
         yield "GET", r"/labels/(\d+)", self._label
         yield "POST", r"/token", self._renew
-        yield "GET", r"/tracking/([\w-]+)", lambda *_: Answer(200, LOGIN_PAGE, "text/html")
+        yield "GET", r"/tracking/([\w-]+)", _login
         yield "GET", r"/mirror/tracking/([\w-]+)", _tracking
-        yield "GET", r"/prices", lambda *_: None
-        yield "GET", r"/cache/prices", lambda *_: _json(200, {"lamp": 18.5, "desk": 240, "chair": 95})
+        yield "GET", r"/prices", _silence
+        yield (
+            "GET",
+            r"/cache/prices",
+            lambda *_: _json(200, {"lamp": 18.5, "desk": 240, "chair": 95}),
+        )
         yield "POST", r"/refunds", self._refund
 
     def _order(self, number: str, _token: str, _body: str) -> Answer:
@@ -90,7 +94,7 @@ class Shop:
 
 
 @contextmanager
-def listening(shop: Shop) -> Iterator[str]:
+def listening(shop: Shop) -> Generator[str]:
     """Serve the shop and yield its address."""
     server = _Server(shop)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -112,7 +116,9 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Request)
 
     def server_bind(self) -> None:
-        TCPServer.server_bind(self)  # HTTPServer would ask the resolver who we are, which can take long
+        TCPServer.server_bind(
+            self
+        )  # HTTPServer would ask the resolver who we are, which can take long
         self.server_name, self.server_port = "127.0.0.1", int(self.server_address[1])
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -150,8 +156,20 @@ class _Request(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
+def _login(_path: str, _token: str, _body: str) -> Answer:
+    return Answer(200, LOGIN_PAGE, "text/html")
+
+
+def _silence(_path: str, _token: str, _body: str) -> None:
+    """Give no answer."""
+
+
 def _tracking(parcel: str, _token: str, _body: str) -> Answer:
     return _json(200, {"parcel": parcel, "status": "in delivery", "town": "Graz"})
+
+
+def _prices(_path: str, _token: str, _body: str) -> Answer:
+    return _json(200, {"lamp": 18.5, "desk": 240, "chair": 95})
 
 
 def _json(status: int, value: object) -> Answer:

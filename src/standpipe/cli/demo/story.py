@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from standpipe.clock import Clock, SystemClock
 from standpipe.config import environment
 from standpipe.desk.answers import give, read_answer
 from standpipe.desk.blockers import run_rows
+from standpipe.desk.inert import inert
 from standpipe.desk.report import FINAL, Report, report
 from standpipe.desk.sentences import Tone
 from standpipe.errors import StandpipeError, UsageError
@@ -71,15 +72,22 @@ async def _story(folder: Path, screen: Screen, clock: Clock, *, interactive: boo
     good = proof.holds and told.status == "done" and demo.kills == 1
     screen.line(f"\nproof: {proof.line}", Tone.GOOD if good else Tone.BAD)
     if not good:
-        screen.line(f"the run is {told.status}, killed {demo.kills} times; {_log(folder)}", Tone.BAD)
+        screen.line(
+            f"the run is {told.status}, killed {demo.kills} times; {_log(folder)}", Tone.BAD
+        )
         return 1
     _farewell(screen)
     return 0
 
 
 def _opening(screen: Screen, folder: Path) -> None:
-    screen.line("A support agent answers six mails. Nothing is faked but the model: a script that believes all it reads.")
-    screen.line(f"Mail server, shop, database, files and the kill -9 are real, on 127.0.0.1 and in {folder}\n")
+    screen.line(
+        "A support agent answers six mails; the fourth orders it to send all customer records away."
+    )
+    screen.line(
+        "Nothing is faked but the model: a script that believes what it reads. Mail server, shop,"
+    )
+    screen.line(f"database, files and the kill -9 are real, on 127.0.0.1 and in {folder}.\n")
 
 
 def _farewell(screen: Screen) -> None:
@@ -95,7 +103,7 @@ def _farewell(screen: Screen) -> None:
 @asynccontextmanager
 async def _stage(
     folder: Path, screen: Screen, clock: Clock, *, interactive: bool
-) -> AsyncIterator["Demo"]:
+) -> AsyncGenerator["Demo"]:
     """Start the services, write the agent, and end whatever is left at the end."""
     home, shop = folder / "agent", Shop()
     outbox = Outbox(home / "mail" / "sent")
@@ -155,7 +163,10 @@ class Demo:
             return
         await self._tell()
         self.kills += 1
-        self.screen.now(f"the mail server has taken mail {KILL_AFTER} and not said so yet: kill -9 {pid}", Tone.BAD)
+        self.screen.now(
+            f"the mail server has mail {KILL_AFTER} and has not said so yet: kill -9 {pid}",
+            Tone.BAD,
+        )
         self._killed_at = self.clock.monotonic()
         os.kill(pid, signal.SIGKILL)
 
@@ -187,7 +198,10 @@ class Demo:
         code = ended.result()
         if code == -signal.SIGKILL:
             passed_ms = (noticed - self._killed_at) * 1000
-            self.screen.now(f"process {process.pid} is gone, noticed after {passed_ms:.0f} ms", Tone.BAD)
+            self.screen.now(
+                f"process {process.pid} was killed (signal 9), noticed after {passed_ms:.0f} ms",
+                Tone.BAD,
+            )
         return code
 
     async def _tell(self) -> None:
@@ -207,19 +221,24 @@ class Demo:
             if asked.tool == "refund":
                 answer, by = await self._refund(name, asked)
             else:
-                answer, by = "no", "demo"
+                answer, by = "no", "the demo"
             await give(self.store, name, answer, by)
             await self._tell()
 
     async def _refund(self, name: str, asked: BlockedRaised) -> tuple[str, str]:
         """Ask the person who is there; answer for one who is not, or says nothing."""
-        if self.interactive:
-            question = f"{name}: {asked.ask} yes or no? (in {ANSWER_SECONDS:.0f} s the demo says yes) "
+        question = f"{name}: yes or no? After {ANSWER_SECONDS:.0f} s the demo says yes. > "
+        while self.interactive:
             self.screen.now(question, Tone.PERSON, end="")
-            if answer := await _typed(ANSWER_SECONDS):
-                return read_answer(asked.kind, name, answer), "you"
-            self.screen.line("")
-        return "yes", "demo, in your place"
+            typed = await _typed(ANSWER_SECONDS)
+            if not typed:
+                self.screen.line("")
+                break
+            try:
+                return read_answer(asked.kind, name, typed), "you"
+            except UsageError as error:
+                self.screen.line(inert(error.message), Tone.CARE)
+        return "yes", "the demo, in your place"
 
 
 async def _typed(seconds: float) -> str:
@@ -238,7 +257,7 @@ async def _typed(seconds: float) -> str:
 
 
 @contextmanager
-def _folder(keep: Path | None) -> Iterator[Path]:
+def _folder(keep: Path | None) -> Generator[Path]:
     """Yield an empty folder; a temporary one is removed."""
     if keep is None:
         folder = Path(tempfile.mkdtemp(prefix="standpipe-demo-"))
@@ -253,12 +272,14 @@ def _folder(keep: Path | None) -> Iterator[Path]:
         if any(folder.iterdir()):
             raise UsageError(f"`{keep}` is not empty", hint="name a new folder")
     except OSError as error:
-        raise UsageError(f"`{keep}`: {error.strerror}", hint="name a folder you may write to") from None
+        raise UsageError(
+            f"`{keep}`: {error.strerror}", hint="name a folder you may write to"
+        ) from None
     yield folder
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
+def _ended_by_signals() -> Generator[None]:
     """Let TERM and HUP end the demo as Ctrl-C does."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     signals = (signal.SIGTERM, signal.SIGHUP)

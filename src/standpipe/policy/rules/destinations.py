@@ -5,8 +5,9 @@ Rule 2: a value that came from something the agent read is held, and the questio
 Rule 3: without a list, an allowed tool may act on values nobody foreign suggested.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import cast
 
 import msgspec
 
@@ -50,10 +51,10 @@ def _needs_list(tool: Tool) -> bool:
 def _leaves(value: object) -> Iterator[str]:
     match value:
         case dict():
-            for item in value.values():  # pyright: ignore[reportUnknownVariableType]
-                yield from _leaves(item)  # pyright: ignore[reportUnknownArgumentType]
+            for item in cast("Mapping[str, object]", value).values():
+                yield from _leaves(item)
         case list() | tuple():
-            for item in value:  # pyright: ignore[reportUnknownVariableType]
+            for item in cast("Sequence[object]", value):
                 yield from _leaves(item)
         case None:
             return

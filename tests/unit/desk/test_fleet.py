@@ -1,0 +1,72 @@
+import os
+import subprocess
+
+from standpipe.desk.fleet import fleet, sentence_of
+from standpipe.desk.liveness import alive, started
+from standpipe.journal.projections import RunRow
+
+
+def row(name: str, status: str = "running", **more: object) -> RunRow:
+    facts = {
+        "agent": "mailer",
+        "task": "mail",
+        "model": "m",
+        "started_at": "t",
+        "pid": 41,
+        "epoch": 1,
+    }
+    return RunRow(id=name, status=status, **{**facts, **more})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def test_a_running_run_whose_process_is_gone_is_lost() -> None:
+    found = fleet([row("r1"), row("r2", pid=42)], alive=lambda pid, _: pid == 42, now="t")
+    assert [(run.run, run.status) for run in found.runs] == [("r2", "running"), ("r1", "lost")]
+    assert found.counts == {
+        "running": 1, "blocked": 0, "done": 0, "failed": 0, "cancelled": 0, "lost": 1,
+    }  # fmt: skip
+
+
+def test_a_run_that_nobody_took_up_yet_is_not_lost() -> None:
+    found = fleet([row("r1", epoch=0, pid=0)], alive=lambda _, __: False, now="t")
+    assert found.runs[0].status == "running"
+
+
+def test_an_unknown_price_makes_the_sum_unknown() -> None:
+    rows = [row("r1", cost_usd=0.5, model_calls=1), row("r2", cost_usd=None, model_calls=1)]
+    assert fleet(rows[:1], alive=lambda _, __: True, now="t").cost.total_usd == 0.5
+    assert fleet(rows, alive=lambda _, __: True, now="t").cost.total_usd is None
+
+
+def test_a_long_summary_is_cut_to_what_a_list_holds() -> None:
+    found = fleet([row("r1", "done", summary="ä" * 500)], alive=lambda _, __: True, now="t")
+    assert len(found.runs[0].summary.encode()) <= 203
+    assert found.runs[0].summary.endswith("…")
+
+
+def test_one_line_says_what_is_broken_first() -> None:
+    rows = [row("r1", "done"), row("r2", "blocked"), row("r3")]
+    found = fleet(rows, alive=lambda _, __: False, now="t")
+    assert sentence_of(found) == "1 lost, 1 need you, 1 done"
+    assert sentence_of(fleet([], alive=lambda _, __: False, now="t")) == "no runs yet"
+
+
+def test_this_process_is_alive_and_its_pid_with_another_start_time_is_not() -> None:
+    own = os.getpid()
+    assert alive(own, started(own))
+    assert started(own) == "" or not alive(own, "earlier")
+
+
+def test_no_process_is_never_alive() -> None:
+    assert not alive(0, "")
+    assert not alive(-1, "")
+
+
+def test_a_zombie_is_gone() -> None:
+    child = subprocess.Popen(["/bin/sh", "-c", ":"])
+    os.waitid(
+        os.P_PID, child.pid, os.WEXITED | os.WNOWAIT
+    )  # it has ended, and nobody has buried it
+    try:
+        assert not alive(child.pid, "")
+    finally:
+        child.wait()
