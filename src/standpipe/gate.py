@@ -46,14 +46,13 @@ class Gate:
         if step == Decide() and (wrong := complaint(action)):
             await self.record.reject(action, wrong)
         elif isinstance(step, Decide):
-            await self.record.decide(action, step, self.rules)
-            step = self.record.next(action)
+            step = await self.record.decide(action, step, self.rules, self.executor.prepare)
         match step:
             case Intend(attempt) if await self.record.hold_off(action):
                 await self.record.intend(action, attempt, tree=await self.executor.prepare(action))
                 return Allow("intended")
             case Repeat():
-                return Allow("the same attempt again, with the same key")
+                return Allow("its intent is on disk")
             case _:
                 return self.record.decision(action)
 

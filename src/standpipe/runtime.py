@@ -211,6 +211,7 @@ class Runtime:
             model=model_name,
             mask=self.masker.mask,
             price=_price,
+            model_seconds=self.settings.failures.model_seconds,
             over_budget=lambda: over(
                 record.outlook.limits, spent(journal.entries, self.clock.now())
             ),

@@ -218,15 +218,16 @@ async def working(home: Path) -> AsyncGenerator[Bench]:
 
 
 def is_gone(pid: int) -> bool:
-    """Whether a process has ended; a zombie that waits for its new parent has."""
+    """Whether a process has ended with all its threads; a zombie that waits for its parent has."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
     stat = Path(f"/proc/{pid}/stat")
     try:
-        return stat.read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+        is_zombie = stat.read_text().rpartition(")")[2].split()[0] == "Z"
+        return is_zombie and len(list((stat.parent / "task").iterdir())) == 1
+    except (FileNotFoundError, ProcessLookupError):
         return stat.parent.parent.exists() and not stat.parent.exists()
 
 

@@ -50,7 +50,7 @@ async def test_no_script_of_failures_makes_more_than_the_allowed_attempts(
     tool = Tool(name="x", effect=effect, origin="home", policy="allow", control=(), refresh=refresh)
     gate, executor = await open_gate({"x": tool}, {"x": lines})
     for number in range(1, 4):
-        await gate.perform(Action(id=f"r1.{number}.1", tool=tool, arguments={"n": number}))
+        await gate.perform(Action(id=f"r1.{number}.1", tool=tool, arguments={"n": number}, why="w"))
     per_action = [
         len([e for e in gate.record.journal.story(f"r1.{n}.1") if isinstance(e.body, Intended)])
         for n in (1, 2, 3)
@@ -64,7 +64,7 @@ async def test_no_script_of_failures_makes_more_than_the_allowed_attempts(
 async def test_what_may_have_been_sent_once_is_never_sent_again(lines: list[object]) -> None:
     tool = Tool(name="x", effect=Effect.ONCE, origin="home", policy="allow", control=())
     gate, executor = await open_gate({"x": tool}, {"x": lines})
-    action = Action(id="r1.1.1", tool=tool)
+    action = Action(id="r1.1.1", tool=tool, why="w")
     first = await gate.perform(action)
     calls = len(executor.calls)
     assert await gate.perform(action) == first
@@ -83,7 +83,7 @@ async def test_no_order_of_answers_loses_one(order: list[int], said: list[str]) 
     store = MemoryStore(clock)
     pay = Tool(name="pay", origin="home", control=())
     gate, executor = await open_gate({"pay": pay}, {"pay": ["paid"]}, store=store, clock=clock)
-    actions = {n: Action(id=f"r1.1.{n}", tool=pay, arguments={"n": n}) for n in range(1, 5)}
+    actions = {n: Action(id=f"r1.1.{n}", tool=pay, arguments={"n": n}, why="w") for n in range(1, 5)}
     for action in actions.values():
         await gate.perform(action)
     assert len(open_blockers(gate.record.journal.entries)) == 4

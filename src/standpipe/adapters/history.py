@@ -8,23 +8,27 @@ Rule 3: instructions (the boot pack) are recorded once per run, not once per mes
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import msgspec
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelMessagesTypeAdapter,
+    ModelRequest,
+    ModelResponse,
+    TextPart,
+    ToolCallPart,
+)
 
 from standpipe.ids import digest
 from standpipe.journal.entries import Entry, ModelRequested, ModelResponded
-
-if TYPE_CHECKING:
-    from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
+from standpipe.policy.arguments import TEXT
 
 SILENCE = "(the model said nothing)"
 
 
-def rebuild(entries: Sequence[Entry]) -> "list[ModelMessage]":
+def rebuild(entries: Sequence[Entry]) -> list[ModelMessage]:
     """Return the history of a run, up to and including its last response."""
-    from pydantic_ai.messages import ModelMessagesTypeAdapter
-
     requests: dict[int, object] = {}
     messages: list[object] = []
     for entry in entries:
@@ -39,10 +43,8 @@ def rebuild(entries: Sequence[Entry]) -> "list[ModelMessage]":
     return ModelMessagesTypeAdapter.validate_python(messages)
 
 
-def request_entry(messages: "Sequence[ModelMessage]", *, number: int, model: str) -> ModelRequested:
+def request_entry(messages: Sequence[ModelMessage], *, number: int, model: str) -> ModelRequested:
     """Write down what is new since the last response."""
-    from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelRequest
-
     new: list[ModelMessage] = []
     for message in reversed(messages):
         if not isinstance(message, ModelRequest):
@@ -58,11 +60,9 @@ def request_entry(messages: "Sequence[ModelMessage]", *, number: int, model: str
 
 
 def response_entry(
-    response: "ModelResponse", *, number: int, model: str, cost_usd: float | None
+    response: ModelResponse, *, number: int, model: str, cost_usd: float | None
 ) -> ModelResponded:
     """Write down what the model said."""
-    from pydantic_ai.messages import ModelMessagesTypeAdapter, TextPart
-
     said = " ".join(part.content for part in response.parts if isinstance(part, TextPart))
     return ModelResponded(
         number=number,
@@ -76,21 +76,17 @@ def response_entry(
     )
 
 
-def calls(response: "ModelResponse") -> "list[ToolCallPart]":
+def calls(response: ModelResponse) -> list[ToolCallPart]:
     """Return the tool calls of a response, in its order."""
-    from pydantic_ai.messages import ToolCallPart
-
     return [part for part in response.parts if isinstance(part, ToolCallPart)]
 
 
-def mend(response: "ModelResponse", *, run: str, number: int) -> "ModelResponse":
+def mend(response: ModelResponse, *, run: str, number: int) -> ModelResponse:
     """Give every call an id of its own, and an empty response a word.
 
-    Models send empty and repeated call ids, and responses without any part; Pydantic AI 2.68 aborts
-    a run on the first and asks again for the second.
+    Models send empty and repeated call ids, and responses without a word or a call; Pydantic AI 2.68
+    aborts a run on the first and asks again for the second, without an end.
     """
-    from pydantic_ai.messages import TextPart, ToolCallPart
-
     seen: set[str] = set()
     parts: list[object] = []
     for part in response.parts:
@@ -101,26 +97,26 @@ def mend(response: "ModelResponse", *, run: str, number: int) -> "ModelResponse"
             parts.append(replace(part, tool_call_id=own))
         else:
             parts.append(part)
-    if not seen and not any(getattr(part, "content", "") for part in parts):
-        parts = [TextPart(SILENCE)]
-    return replace(response, parts=parts)  # pyright: ignore[reportArgumentType]
+    said = any(isinstance(part, TextPart) and part.content.strip() for part in parts)
+    if not seen and not said:
+        parts = [*(part for part in parts if not isinstance(part, TextPart)), TextPart(SILENCE)]
+    return replace(response, parts=parts)
 
 
-def arguments_of(call: "ToolCallPart") -> dict[str, object] | str:
-    """Return the arguments of a call, or the text that is not a JSON object."""
-    if isinstance(call.args, dict):
-        return cast("dict[str, object]", call.args)
-    text = call.args or "{}"
+def arguments_of(call: ToolCallPart) -> dict[str, object]:
+    """Return the arguments of a call; what is no JSON object stands as text under the empty name."""
+    given = call.args or "{}"
     try:
+        text = given.encode() if isinstance(given, str) else msgspec.json.encode(given)
         found = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return text
-    return cast("dict[str, object]", found) if isinstance(found, dict) else text
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
+        return {TEXT: str(given).encode("utf-8", "replace").decode()}
+    if isinstance(found, dict):
+        return cast("dict[str, object]", found)
+    return {TEXT: text.decode()}
 
 
-def last_response(messages: "Sequence[ModelMessage]") -> "ModelResponse | None":
+def last_response(messages: Sequence[ModelMessage]) -> ModelResponse | None:
     """Return the last response of a history."""
-    from pydantic_ai.messages import ModelResponse
-
     found = [message for message in messages if isinstance(message, ModelResponse)]
     return found[-1] if found else None

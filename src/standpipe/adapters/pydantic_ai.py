@@ -12,7 +12,13 @@ from typing import Any
 
 from pydantic_ai import Agent, DeferredToolRequests, ModelRequestContext, RunContext
 from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering, WrapModelRequestHandler
-from pydantic_ai.exceptions import CallDeferred, ModelRetry, RetryModelRequest, ToolFailed
+from pydantic_ai.exceptions import (
+    CallDeferred,
+    ContentFilterError,
+    ModelRetry,
+    RetryModelRequest,
+    ToolFailed,
+)
 from pydantic_ai.messages import ModelResponse, ToolCallPart
 from pydantic_ai.models import Model
 from pydantic_ai.tools import ToolDefinition
@@ -22,14 +28,11 @@ from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from standpipe.actions import Tool
 from standpipe.adapters.history import calls, last_response, rebuild
-from standpipe.adapters.providers import fault_of
+from standpipe.adapters.model_requests import UnderDeadline
 from standpipe.adapters.session import Session, said_of
-from standpipe.governor.fingerprint import fingerprints
-from standpipe.governor.recovery import Retry, Wait, recover
+from standpipe.errors import JournalError, StateError
 from standpipe.journal.ending import End
-from standpipe.journal.entries import ModelResponded
 from standpipe.journal.views import created
-from standpipe.outcomes.classify import classify
 from standpipe.outcomes.outcome import Outcome, Refused, Succeeded, Unknown
 
 WHY = {"type": "string", "description": "why this is done, in one sentence; people read it"}
@@ -65,26 +68,22 @@ class AtTheModel(AbstractCapability[None]):
         if end := await self.session.end():
             raise SegmentEnd(end)
         await self.session.requested(request_context.messages)
-        return await self.session.responded(await handler(request_context))
+        response = await handler(request_context)
+        if response.finish_reason == "content_filter" and not response.tool_calls:
+            raise ContentFilterError("the provider refused to answer")
+        return await self.session.responded(response)
+
+    def get_wrapper_model(self, model: Model[Any]) -> Model[Any]:
+        return UnderDeadline(model, self.session.model_seconds)
 
     async def on_model_request_error(
         self, ctx: RunContext[None], *, request_context: ModelRequestContext, error: Exception
     ) -> ModelResponse:
         del ctx
-        model = Tool(name=self.session.model, effect="read")  # pyright: ignore[reportArgumentType]
-        failed = classify(model, fault_of(error))
-        prints = fingerprints(model.name, {}, failed)
-        record = self.session.gate.record
-        recovery = recover(
-            failed, tool=model, attempt=request_context.attempt, seen=1, refreshed=True,
-            jitter=record.jitter(), wait_seconds_max=record.wait_seconds_max,
-        )  # fmt: skip
-        await self.session.model_failed(failed, recovery, site=prints.site, template=prints.template)
-        if isinstance(recovery, Retry | Wait) and await record.wait(recovery.delay_seconds):
-            raise RetryModelRequest
-        if end := await self.session.end():
-            raise SegmentEnd(end)
-        raise SegmentEnd(End("failed", f"the model `{model.name}` failed: {failed.message}"))
+        if isinstance(error, JournalError | StateError):
+            raise error
+        await self.session.model_failed(error, url=request_context.model.base_url)
+        raise RetryModelRequest
 
     async def on_tool_validate_error(
         self, ctx: RunContext[None], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any,
@@ -118,7 +117,7 @@ class GovernedTools(AbstractToolset[None]):
     ) -> Any:
         del tool
         call = ToolCallPart(name, tool_args, tool_call_id=ctx.tool_call_id or "")
-        return _answer(await self.session.perform(call, tool_args))
+        return _answer(await self.session.perform(call))
 
 
 def _answer(outcome: Outcome) -> object:
@@ -152,19 +151,22 @@ async def run_segment(
     """
     agent = Agent(
         model,
+        deps_type=type(None),
         output_type=[str, DeferredToolRequests],
         instructions=instructions,
         toolsets=[GovernedTools(session)],
         capabilities=[*capabilities, AtTheModel(session)],
-        retries={"tools": 1000, "output": 1000},  # ours end a run, with a reason; these would abort it
+        retries={
+            "tools": 1000,
+            "output": 1000,
+        },  # ours end a run, with a reason; these would abort it
     )
     try:
         while True:
+            await session.spoke()
             await _until_text(agent, session)
             if end := await session.end():
                 return end
-            if _plain(session) >= 2:  # noqa: PLR2004 -- nudged once
-                return End("failed", "gave_up: the model answered in text twice and never called `done` or `blocked`")
     except SegmentEnd as ended:
         return ended.end
 
@@ -173,20 +175,8 @@ async def _until_text(agent: Agent[None, str | DeferredToolRequests], session: S
     entries = session.gate.record.journal.entries
     history = rebuild(entries)
     last = last_response(history)
-    session.take_up(last)
-    if last is None:
-        prompt = created(entries).task
-    else:
+    await session.take_up(last)
+    prompt = created(entries).task
+    if last:
         prompt = None if calls(last) else NUDGE
-    await agent.run(
-        prompt, message_history=history, usage_limits=UsageLimits(request_limit=None)
-    )
-
-
-def _plain(session: Session) -> int:
-    """Count the responses in plain text at the end of the run."""
-    said = [e.body for e in session.gate.record.journal.entries if isinstance(e.body, ModelResponded)]
-    count = 0
-    while count < len(said) and said[-1 - count].calls == 0:
-        count += 1
-    return count
+    await agent.run(prompt, message_history=history, usage_limits=UsageLimits(request_limit=None))

@@ -5,22 +5,29 @@ Rule 2: nothing raised here reaches a tool's siblings: our own failure is kept, 
 before the next request to the model.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelMessagesTypeAdapter,
+    ModelResponse,
+    ToolCallPart,
+)
 
 from standpipe.actions import Action, Tool
 from standpipe.adapters.history import arguments_of, calls, mend, request_entry, response_entry
-from standpipe.errors import StandpipeError
+from standpipe.adapters.model_requests import chosen, judged
+from standpipe.errors import StateError
 from standpipe.gate import Gate
-from standpipe.governor.recovery import Recovery
+from standpipe.governor.fingerprint import fingerprints
+from standpipe.governor.recovery import Recovery, Retry, Stop, Wait
 from standpipe.journal.ending import End, must_end
-from standpipe.journal.entries import Draft, ModelFailed, ModelResponded
-from standpipe.journal.views import session_label
-from standpipe.outcomes.outcome import Failed, Outcome, Refused, Succeeded, Unknown
-
-if TYPE_CHECKING:
-    from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
+from standpipe.journal.entries import BlockedRaised, Draft, Entry, ModelFailed, ModelResponded
+from standpipe.journal.views import answers, session_label
+from standpipe.outcomes.outcome import Failed, Kind, Outcome, Refused, Succeeded, Unknown
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,20 +38,24 @@ class Session:
     tools: Mapping[str, Tool]
     model: str
     mask: Callable[[object], object]
-    price: "Callable[[ModelResponse], float | None]"
+    price: Callable[[ModelResponse], float | None]
     over_budget: Callable[[], str | None]
-    fatal: BaseException | None = None
-    _calls: "Sequence[ToolCallPart]" = field(default=())
+    model_seconds: float = 120.0
+    fatal: Exception | None = None
+    _calls: Sequence[ToolCallPart] = field(default=())
+    _turns: dict[str, asyncio.Lock] = field(default_factory=dict[str, asyncio.Lock])
 
     @property
     def number(self) -> int:
         """The number of the last response, from the journal, never from counting messages."""
-        entries = self.gate.record.journal.entries
-        return sum(isinstance(entry.body, ModelResponded) for entry in entries)
+        return sum(isinstance(entry.body, ModelResponded) for entry in self._entries)
 
-    def take_up(self, response: "ModelResponse | None") -> None:
-        """Go on with the calls of the last response of a resumed run."""
+    async def take_up(self, response: ModelResponse | None) -> None:
+        """Begin, or go on, with the calls of the last response."""
         self._calls = calls(response) if response else ()
+        for call in self._calls:
+            if call.tool_name not in self.tools:  # such a call fires no hook of a tool
+                await self.perform(call)
 
     async def end(self) -> End | None:
         """Return why nothing more may be asked of the model.
@@ -55,68 +66,122 @@ class Session:
         if self.fatal:
             raise self.fatal
         await self.gate.record.journal.refresh()
-        return must_end(self.gate.record.journal.entries, over_budget=self.over_budget())
+        return must_end(self._entries, over_budget=self.over_budget())
 
-    async def requested(self, messages: "Sequence[ModelMessage]") -> None:
+    async def requested(self, messages: Sequence[ModelMessage]) -> None:
         """Write down what the model is about to be asked."""
         number = self.number + 1
         entry = request_entry(messages, number=number, model=self.model)
         await self.gate.record.journal.append(Draft(str(number), entry))
 
-    async def responded(self, response: "ModelResponse") -> "ModelResponse":
+    async def responded(self, response: ModelResponse) -> ModelResponse:
         """Mend, mask and write down what the model said, before any of its calls starts."""
         number = self.number + 1
         mended = self._masked(mend(response, run=self._run, number=number))
-        entry = response_entry(mended, number=number, model=self.model, cost_usd=self.price(response))
+        entry = response_entry(
+            mended, number=number, model=self.model, cost_usd=self.price(response)
+        )
         await self.gate.record.journal.append(Draft(str(number), entry))
-        self._calls = calls(mended)
-        for call in self._calls:
-            if call.tool_name not in self.tools:  # such a call fires no hook of a tool
-                await self.perform(call)
+        await self.take_up(mended)
         return mended
 
-    async def model_failed(self, failed: Failed, recovery: Recovery, *, site: str, template: str) -> None:
-        """Write down a request the model did not answer, and the question it raises."""
-        record, number = self.gate.record, self.number + 1
-        before = [e for e in record.journal.entries if isinstance(e.body, ModelFailed)]
-        attempt = 1 + sum(e.body.number == number for e in before if isinstance(e.body, ModelFailed))
-        body = ModelFailed(number, attempt, failed, recovery, self.model, site, template)
-        key = f"{number}#{attempt}"
-        await record.model_failed(Draft(key, body), self.model, failed, recovery)
+    async def model_failed(self, error: Exception, *, url: str | None) -> None:
+        """Judge a request the model did not answer, write it down, and wait where waiting helps."""
+        record = self.gate.record
+        failed = judged(error, model=self.model, url=url)
+        recovery = chosen(
+            error, failed, model=self.model, attempt=1 + len(self._failed(here=True)),
+            jitter=record.jitter(), wait_seconds_max=record.wait_seconds_max,
+        )  # fmt: skip
+        await self._not_answered(failed, recovery)
+        if isinstance(recovery, Retry | Wait):
+            await record.wait(recovery.delay_seconds)
 
-    async def perform(self, call: "ToolCallPart", arguments: Mapping[str, object] | None = None) -> Outcome:
-        """Pass one call through the gate; our own failure is kept for `end`."""
+    async def spoke(self) -> None:
+        """Text ends nothing: it is answered with a nudge once, and the second time the run has failed."""
+        said = [entry.body for entry in self._entries if isinstance(entry.body, ModelResponded)]
+        if len(said) > 1 and said[-1].calls == said[-2].calls == 0:
+            message = "the model answered in text twice and called neither `done` nor `blocked`"
+            await self._not_answered(Failed(Kind.GAVE_UP, message), Stop(f"gave_up: {message}"))
+
+    async def perform(self, call: ToolCallPart) -> Outcome:
+        """Pass one call through the gate; made twice, it waits for itself and is told the outcome."""
         try:
-            return await self.gate.perform(self.action(call, arguments))
-        except StandpipeError as error:
+            action = self.action(call)
+            async with self._turns.setdefault(action.id, asyncio.Lock()):
+                return self._with_answer(action, await self.gate.perform(action))
+        except Exception as error:  # noqa: BLE001 -- siblings are in the middle of their effects; `end` raises it
             self.fatal = error
-            return Refused(f"the runtime has stopped: {error.message}")
+            return Refused(f"the runtime has stopped: {error}")
 
-    def action(self, call: "ToolCallPart", arguments: Mapping[str, object] | None = None) -> Action:
-        """Return the action a call proposes; its id is its place, not the provider's id."""
-        position = [known.tool_call_id for known in self._calls].index(call.tool_call_id) + 1
+    def action(self, call: ToolCallPart) -> Action:
+        """Return the action a call proposes; its id is its place, not the provider's id.
+
+        Raises:
+            StateError: the model made no such call.
+        """
+        places = [known.tool_call_id for known in self._calls]
+        if call.tool_call_id not in places:
+            raise StateError(f"`{call.tool_name}` was called, but not by the model")
         tool = self.tools.get(call.tool_name) or Tool(name=call.tool_name, origin="unknown")
-        given = arguments if arguments is not None else arguments_of(call)
-        broken = isinstance(given, str)
-        named = {"": given} if broken else dict(given)
-        why = named.pop("why", "") if tool.asks_why else ""
+        arguments = arguments_of(call)
+        why = arguments.pop("why", "") if tool.asks_why else ""
         return Action(
-            id=f"{self._run}.{self.number}.{position}",
+            id=f"{self._run}.{self.number}.{places.index(call.tool_call_id) + 1}",
             tool=tool,
-            arguments=named,
-            why=str(why),
-            label=session_label(self.gate.record.journal.entries),
+            arguments=arguments,
+            why=why if isinstance(why, str) else "",
+            label=session_label(self._entries),
             call_id=call.tool_call_id,
-            siblings=len(self._calls) - 1,
+            siblings=len(places) - 1,
         )
 
     @property
     def _run(self) -> str:
         return self.gate.record.journal.run
 
-    def _masked(self, response: "ModelResponse") -> "ModelResponse":
-        from pydantic_ai.messages import ModelMessagesTypeAdapter
+    @property
+    def _entries(self) -> Sequence[Entry]:
+        return self.gate.record.journal.entries
 
+    def _failed(self, *, here: bool) -> list[Entry]:
+        """Return the failures of the next request; with `here` those of this segment only."""
+        journal, number = self.gate.record.journal, self.number + 1
+        return [
+            entry
+            for entry in journal.entries
+            if isinstance(entry.body, ModelFailed)
+            and entry.body.number == number
+            and (entry.epoch == journal.epoch or not here)
+        ]
+
+    async def _not_answered(self, failed: Failed, recovery: Recovery) -> None:
+        number, attempt = self.number + 1, 1 + len(self._failed(here=False))
+        prints = fingerprints(self.model, {}, failed)
+        body = ModelFailed(
+            number, attempt, failed, recovery, self.model, prints.site, prints.template
+        )
+        draft = Draft(f"{number}#{attempt}", body)
+        await self.gate.record.model_failed(draft, self.model, failed, recovery)
+
+    def _with_answer(self, action: Action, outcome: Outcome) -> Outcome:
+        """Add what a person said about this failure: the agent goes on with it."""
+        if not isinstance(outcome, Failed):
+            return outcome
+        given = answers(self._entries)
+        for entry in self._entries:
+            match entry.body:
+                case BlockedRaised(action=action.id, kind="failure") if said := given.get(
+                    entry.key
+                ):
+                    return replace(
+                        outcome, message=f"{outcome.message}; {said.by} says: {said.answer}"
+                    )
+                case _:
+                    pass
+        return outcome
+
+    def _masked(self, response: ModelResponse) -> ModelResponse:
         as_json = ModelMessagesTypeAdapter.dump_python([response], mode="json")
         masked = self.mask(as_json)
         if masked is as_json:
@@ -135,5 +200,3 @@ def said_of(outcome: Outcome) -> str:
             return f"it may have happened, nobody knows: {message}. Do not repeat it"
         case Refused(reason):
             return f"refused: {reason}"
-
-

@@ -6,9 +6,9 @@ Rule 2: whatever goes wrong is one line and a hint on stderr; the exit code says
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
-from io import TextIOWrapper
 
 from standpipe.cli.parser import parse
 from standpipe.desk.inert import inert
@@ -20,9 +20,7 @@ INTERRUPTED, BROKEN_PIPE = 130, 141
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):  # a name from outside may not fit the terminal
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    _take_any_character()
     debug = "--debug" in arguments
     try:
         code = _command([one for one in arguments if one != "--debug"])
@@ -73,6 +71,14 @@ def _told(error: Exception) -> int:
     if hint:
         print(f"hint: {inert(hint)}", file=sys.stderr)
     return code
+
+
+def _take_any_character() -> None:
+    """Let a name that the terminal cannot show be escaped; stderr does so by itself."""
+    reconfigure: Callable[..., None] | None = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure and sys.stdout.errors == "strict":
+        with suppress(OSError):  # some terminals refuse, once something was written
+            reconfigure(errors="backslashreplace")
 
 
 def _close_stdout() -> None:

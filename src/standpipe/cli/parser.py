@@ -214,8 +214,8 @@ def _boot(parser: ArgumentParser) -> None:
     _reading(parser)
 
 
-def _no_options(parser: ArgumentParser) -> None:
-    del parser
+def _demo(parser: ArgumentParser) -> None:
+    parser.add_argument("--keep", metavar="DIR", help="leave everything the demo wrote in DIR")
 
 
 def _nothing(parser: ArgumentParser) -> None:
@@ -238,7 +238,7 @@ COMMANDS: Mapping[str, Command] = {
     "connect": Command(f"{_COMMANDS}.connect:connect", "put the coding agent you already use behind the gate",
                        "standpipe connect claude-code", _nothing, shown=True),
     "demo": Command("standpipe.cli.demo.command:demo", "the whole story, without a key, on this machine",
-                    "standpipe demo", _no_options, shown=True),
+                    "standpipe demo", _demo, shown=True),
     "approve": Command(f"{_COMMANDS}.inbox:approve", "answer yes",
                        "standpipe approve b3", _approve),
     "deny": Command(f"{_COMMANDS}.inbox:deny", "answer no, with a reason for the agent",

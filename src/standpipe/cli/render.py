@@ -1,5 +1,6 @@
 """Reports, fleets and inboxes as lines for a terminal."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 
 from standpipe.desk.blockers import Waiting
@@ -19,15 +20,15 @@ _FLEET_TONES = {
 }
 
 
-def report_lines(report: Report) -> Lines:
+def report_lines(report: Report, *, home: str | None = None) -> Lines:
     """Yield a report, what needs you first."""
     laid = page(report)
-    yield from _row(laid.head, indent="")
+    yield from _row(laid.head, indent="", home=home)
     for section in laid.sections:
         yield "", Tone.PLAIN
         yield section.title, Tone.QUIET
         for row in section.rows:
-            yield from _row(row, indent="  ")
+            yield from _row(row, indent="  ", home=home)
     if laid.empty:
         yield f"Nothing under: {', '.join(laid.empty)}", Tone.QUIET
 
@@ -41,12 +42,12 @@ def fleet_lines(fleet: Fleet) -> Lines:
         yield from _run(run)
 
 
-def inbox_lines(waiting: Sequence[Waiting]) -> Lines:
+def inbox_lines(waiting: Sequence[Waiting], *, home: str | None = None) -> Lines:
     """Yield what waits, with the exact call and what one types."""
     if not waiting:
         yield "nothing waits for you", Tone.GOOD
     for one in waiting:
-        yield from _row(waiting_row(one), indent="")
+        yield from _row(waiting_row(one), indent="", home=home)
 
 
 def waiting_row(one: Waiting) -> Row:
@@ -64,7 +65,12 @@ def waiting_row(one: Waiting) -> Row:
 
 def row_lines(row: Row) -> Lines:
     """Yield one row with what stands under it."""
-    yield from _row(row, indent="")
+    yield from _row(row, indent="", home=None)
+
+
+def command_text(command: str, home: str | None) -> str:
+    """Return a command as it can be typed here: with the home, if one was named."""
+    return f"{command} --home {inert(shlex.quote(home))}" if home else command
 
 
 def _run(run: FleetRun) -> Lines:
@@ -73,9 +79,9 @@ def _run(run: FleetRun) -> Lines:
     yield inert(f"{head}: {run.summary}" if run.summary else head, limit=_LINE_MAX), tone
 
 
-def _row(row: Row, *, indent: str) -> Lines:
+def _row(row: Row, *, indent: str, home: str | None) -> Lines:
     yield indent + inert(row.text, limit=_LINE_MAX), row.tone
     for detail in row.details:
         yield f"{indent}  {inert(detail, limit=_LINE_MAX)}", Tone.PLAIN if indent else Tone.QUIET
     for command in row.commands:
-        yield f"{indent}  $ {command}", Tone.PERSON
+        yield f"{indent}  $ {command_text(command, home)}", Tone.PERSON

@@ -70,7 +70,7 @@ def _by_people(entry: Entry, asks: Mapping[str, BlockedRaised]) -> Decision | No
                 at=entry.at, by="human", what="cancelled the run", why=f"{by} asked for it"
             )
         case Restored(changes=changes, by=by):
-            what = f"took back {len(changes)} file changes"
+            what = f"took back {len(changes)} of the files it changed"
             return Decision(at=entry.at, by="human", what=what, why=f"{by} asked for it")
         case _:
             return None
@@ -86,9 +86,7 @@ def _by_rules(entry: Entry, calls: Mapping[str, Proposed]) -> Decision | None:
             return Decision(at=entry.at, by="runtime", what=f"did not allow {name}", why=reason)
         case Decided(decision=Ask(reason=reason, kind=kind)) if kind != "question":
             what = f"held {name} and asked"
-            return Decision(
-                at=entry.at, by="runtime", what=what, why=reason, alternatives=("allow", "deny")
-            )
+            return Decision(at=entry.at, by="runtime", what=what, why=reason)
         case _:
             return None
 

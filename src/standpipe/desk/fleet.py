@@ -67,7 +67,7 @@ def fleet(rows: Iterable[RunRow], *, alive: Alive, now: str) -> Fleet:
         counts={status: counted[status] for status in STATUSES},
         runs=runs,
         watchers=(),
-        cost=Cost(round(sum(known), 6) if len(known) == len(costs) else None),
+        cost=Cost(round(sum(known, 0.0), 6) if len(known) == len(costs) else None),
     )
 
 

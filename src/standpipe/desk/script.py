@@ -42,11 +42,9 @@ def _calls(message: object) -> Iterator[Call]:
 
 
 def _parts(message: object) -> Sequence[object]:
-    match message:
-        case {"parts": [*parts]} | [{"parts": [*parts]}]:
-            return cast("Sequence[object]", parts)
-        case _:
-            return ()
+    one = cast("list[object]", message)[0] if isinstance(message, list) and message else message
+    parts = cast("Mapping[str, object]", one).get("parts") if isinstance(one, dict) else None
+    return cast("list[object]", parts) if isinstance(parts, list) else ()
 
 
 def _arguments(sent: object) -> Mapping[str, object] | str:

@@ -227,7 +227,10 @@ def _of_people(entry: Entry) -> Sentence | None:
         case CancelRequested(by=by):
             return Sentence(f"{by} cancels the run", Tone.PERSON)
         case Restored(changes=changes, by=by):
-            return Sentence(f"{by} takes back {len(changes)} file changes", Tone.PERSON)
+            return Sentence(
+                f"{by} takes back what it did to {', '.join(one.path for one in changes)}",
+                Tone.PERSON,
+            )
         case SiteClosed(site=site, by=by):
             return Sentence(f"{by} resolved {site}", Tone.PERSON)
         case _:

@@ -62,8 +62,8 @@ def failures(entries: Sequence[Entry]) -> list[Failure]:
 
 
 def unresolved(entries: Sequence[Entry]) -> list[Failure]:
-    """Return the failures that keep a run from being done."""
-    return [failure for failure in failures(entries) if failure.open]
+    """Return the failures that keep a run from being done; a `done` that was sent back is not one."""
+    return [failure for failure in failures(entries) if failure.open and failure.tool != "done"]
 
 
 def _failure(group: Sequence[Entry], entries: Sequence[Entry]) -> Failure:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from standpipe.actions import Action
+from standpipe.actions import Action, Effect
 from standpipe.clock import Clock
 from standpipe.governor.budget import Limits, Spent, over
 from standpipe.governor.sites import Site, may_try
@@ -50,7 +50,7 @@ class Outlook:
                 *(a.answer for a in answers(entries).values()),
                 *self.trusted,
             ),
-            readings=tuple(self._readings(entries)),
+            readings=tuple(self._readings(entries)) if _lands_somewhere(action) else (),
             over_budget=over(self.limits, spent(entries, self.clock.now())),
             open_site=_refusal(blocked) if blocked else await self._pause(action),
             secrets_in=self.secrets_in,
@@ -116,15 +116,25 @@ def spent(entries: Sequence[Entry], now: datetime) -> Spent:
 
 
 def _worked_seconds(entries: Sequence[Entry], now: datetime) -> float:
-    worked, started, last = 0.0, None, None
+    worked, started, last = 0.0, "", ""
     for entry in entries:
-        at = datetime.fromisoformat(entry.at)
         if isinstance(entry.body, SegmentStarted):
-            if started and last:
-                worked += (last - started).total_seconds()
-            started = at
-        last = at
-    return worked + ((now - started).total_seconds() if started else 0.0)
+            worked += _between(started, last)
+            started = entry.at
+        last = entry.at
+    return worked + (now - datetime.fromisoformat(started)).total_seconds() if started else 0.0
+
+
+def _between(start: str, end: str) -> float:
+    if not start:
+        return 0.0
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+
+
+def _lands_somewhere(action: Action) -> bool:
+    """Only an effect outside asks where its values came from; searching all readings is not free."""
+    tool = action.tool
+    return tool.effect is not Effect.READ and not tool.local and tool.origin != "agent"
 
 
 def _host(action: Action) -> str:

@@ -1,7 +1,7 @@
 """Write down what the gate does, and count what it has to count. The only writer of `action.*` entries."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from standpipe.actions import Action, Change, Done, Result, Returned
@@ -15,6 +15,7 @@ from standpipe.journal.journal import Journal
 from standpipe.journal.outlook import Outlook
 from standpipe.journal.views import (
     Decide,
+    Repeat,
     Settle,
     Step,
     alternate_of,
@@ -31,6 +32,7 @@ from standpipe.policy.arguments import Complaint
 from standpipe.policy.decision import Allow, Ask, Decision, Deny
 from standpipe.policy.rulebook import Rule, decide
 
+Prepare = Callable[[Action], Awaitable[str]]
 VERIFIED_ATTEMPTS_MAX = 3
 
 
@@ -71,34 +73,28 @@ class Record:
             return Deny("told", "it was tried before; the journal has the outcome")
         return decision
 
-    async def decide(self, action: Action, step: Decide, rules: Sequence[Rule]) -> Decision:
-        """Ask the rules, or read the human's answer, and write down what was decided.
+    async def decide(
+        self, action: Action, step: Decide, rules: Sequence[Rule], prepare: Prepare
+    ) -> Step:
+        """Ask the rules, or read the human's answer; write down what was decided, and the intent with it.
 
         Calls of one response are decided one after the other, in its order: the second sees the first.
+        Decision and intent are one transaction, so a call that may happen at once costs two commits.
         """
         async with self.turn:
-            return await self._decide(action, step, rules)
-
-    async def _decide(self, action: Action, step: Decide, rules: Sequence[Rule]) -> Decision:
-        story = self.journal.story(action.id)
-        number = 1 + sum(isinstance(entry.body, Decided) for entry in story)
-        said = [] if story else [drafts.proposed(action)]
-        if step.answer is not None and self._still_the_same(action):
-            decision: Decision = drafts.answered(step.answer, step.by)
-            if action.tool.origin == "agent":  # a question: every word is an answer, also `no`
-                decision = Allow(step.by)
-            await self.journal.append(drafts.decided(action, decision, number=number, by=step.by))
-            return decision
-        situation = await self.outlook.situation(action)
-        decision = decide(action, situation, rules)
-        await self.journal.append(*said, *await self._decided(action, decision, number))
-        return decision
+            said = [] if self.journal.story(action.id) else [drafts.proposed(action)]
+            decision, decided = await self._decision(action, step, rules)
+            if not isinstance(decision, Allow) or await self.outlook.host_wait(action) > 0:
+                await self.journal.append(*said, *decided)
+                return self.next(action)
+            attempt = attempts(self.journal.story(action.id)) + 1
+            intended = self._intended(action, attempt, tree=await prepare(action))
+            await self.journal.append(*said, *decided, intended)
+            return Repeat(attempt)
 
     async def intend(self, action: Action, attempt: int, *, tree: str) -> None:
         """Write the intent; once this returns, the effect may start."""
-        await self.journal.append(
-            drafts.intended(action, attempt=attempt, key=self.key(action), tree=tree)
-        )
+        await self.journal.append(self._intended(action, attempt, tree=tree))
 
     async def reject(self, action: Action, wrong: Complaint) -> Recovery:
         """Write down a call whose arguments its tool cannot take: proposed and failed, never tried."""
@@ -210,6 +206,21 @@ class Record:
         await self.journal.append(
             drafts.reconciled(action, verdict, attempt=attempt, by=by, value=value, changes=changes)
         )
+
+    async def _decision(
+        self, action: Action, step: Decide, rules: Sequence[Rule]
+    ) -> tuple[Decision, list[Draft]]:
+        story = self.journal.story(action.id)
+        number = 1 + sum(isinstance(entry.body, Decided) for entry in story)
+        if step.answer is not None and self._still_the_same(action):
+            question = action.tool.origin == "agent"  # every word is an answer to it, also `no`
+            said = Allow(step.by) if question else drafts.answered(step.answer, step.by)
+            return said, [drafts.decided(action, said, number=number, by=step.by)]
+        decision = decide(action, await self.outlook.situation(action), rules)
+        return decision, await self._decided(action, decision, number)
+
+    def _intended(self, action: Action, attempt: int, *, tree: str) -> Draft:
+        return drafts.intended(action, attempt=attempt, key=self.key(action), tree=tree)
 
     async def _decided(self, action: Action, decision: Decision, number: int) -> list[Draft]:
         match decision:

@@ -43,7 +43,7 @@ class Intend(Struct, frozen=True):
 
 
 class Repeat(Struct, frozen=True):
-    """The intent is there and repeating does no harm: act again, same attempt, same key."""
+    """The intent is on disk, and acting on it (again) does no harm: same attempt, same key."""
 
     attempt: int
 

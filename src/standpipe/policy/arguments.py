@@ -56,7 +56,7 @@ def _unreadable(given: object) -> str:
     wanted = "the arguments are not a JSON object"
     try:
         msgspec.json.decode(given if isinstance(given, str) else "", type=dict)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         return f'{wanted}: "{error}"'  # in quotes, so that it is one failure however the text is broken
     return f"{wanted}: no argument has an empty name"
 
@@ -78,7 +78,7 @@ def _validator(schema: bytes) -> _Validator:
     from fastjsonschema import compile as compiled  # noqa: PLC0415 -- as above
 
     # Formats are left to the tool: here they would be regular expressions over foreign text.
-    return compiled(  # pyright: ignore[reportUnknownVariableType]
+    return compiled(
         msgspec.json.decode(schema),
         handlers=dict.fromkeys(_REMOTE, _refuse),
         use_default=False,
@@ -124,7 +124,6 @@ def _meant(name: str, known: list[str]) -> str:
     if near:
         return f"; did you mean `{near[0]}`?"
     return f"; there are {', '.join(known)}" if known else "; it takes none"
-
 
 
 def _without_positions(path: str) -> str:

@@ -40,15 +40,19 @@ class Faster:
         return await self.inner.post(run, drafts)
 
 
+def faster(store: Any, answer: str) -> Any:
+    return Faster(store, answer)
+
+
 async def test_who_is_slower_by_a_moment_learns_that_it_was_answered(told: Any) -> None:
     await told.ask("b1")
     with pytest.raises(UsageError, match="by dana"):
-        await give(Faster(told.store, "yes"), "b1", "no", "lee")
+        await give(faster(told.store, "yes"), "b1", "no", "lee")
 
 
 async def test_who_says_the_same_a_moment_later_changes_nothing(told: Any) -> None:
     await told.ask("b1")
-    given = await give(Faster(told.store, "yes"), "b1", "yes", "lee")
+    given = await give(faster(told.store, "yes"), "b1", "yes", "lee")
     assert (given.fresh, given.row.by) == (False, "dana")
 
 

@@ -15,7 +15,7 @@ def row(name: str, status: str = "running", **more: object) -> RunRow:
         "pid": 41,
         "epoch": 1,
     }
-    return RunRow(id=name, status=status, **{**facts, **more})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    return RunRow(id=name, status=status, **{**facts, **more})  # type: ignore[arg-type]
 
 
 def test_a_running_run_whose_process_is_gone_is_lost() -> None:

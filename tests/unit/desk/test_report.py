@@ -96,6 +96,7 @@ async def test_a_held_call_is_no_effect_and_blocks_the_run(told: Any) -> None:
     await told.say("1", SegmentEnded("blocked", "may I?"))
     made = report(await told.entries())
     assert (made.status, made.effects, made.ended_at) == ("blocked", (), None)
+    assert made.blocked_on[0].action is not None
     assert made.blocked_on[0].action.arguments == {"to": ["dana@example.com"]}
     assert made.decisions[0].what.startswith("held send_email(")
 

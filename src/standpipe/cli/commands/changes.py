@@ -61,7 +61,7 @@ def _tell(done: Undone) -> None:
         show([("nothing was touched: somebody else changed these since", Tone.BAD)])
         show((f"  {inert(path)}", Tone.BAD) for path in done.conflicts)
     elif done.restored:
-        show([(f"{done.run}: {len(done.restored)} files are as they were before", Tone.GOOD)])
+        show([(f"{done.run}: as they were before:", Tone.GOOD)])
         show((f"  {inert(path)}", Tone.PLAIN) for path in done.restored)
     else:
         show([(f"{done.run}: no file is left to take back", Tone.QUIET)])

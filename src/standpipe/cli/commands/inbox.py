@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from standpipe.cli.asking import OPERATOR
 from standpipe.cli.commands.run import go_on
-from standpipe.cli.render import inbox_lines
+from standpipe.cli.render import command_text, inbox_lines
 from standpipe.cli.runs import asked, where
 from standpipe.cli.terminal import as_json, interactive, say, show
 from standpipe.clock import SystemClock, stamp
@@ -32,7 +32,7 @@ def inbox(options: Namespace) -> int:
     if options.json:
         print(as_json(found))
     else:
-        show(inbox_lines(found))
+        show(inbox_lines(found, home=options.home))
     return 0
 
 
@@ -65,7 +65,8 @@ def _answer(options: Namespace, text: str) -> int:
     if interactive() and not options.detach:
         options.model = None
         return go_on(find_home(options.home), row.run, options)
-    say(f"`standpipe resume {row.run}` goes on with it", Tone.QUIET)
+    command = command_text(f"standpipe resume {row.run}", options.home)
+    say(f"`{command}` goes on with it", Tone.QUIET)
     return 0
 
 

@@ -39,7 +39,7 @@ def report(options: Namespace) -> int:
     elif options.md:
         print(report_as_markdown(found), end="")
     else:
-        show(report_lines(found))
+        show(report_lines(found, home=options.home))
     return 0
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from standpipe.cli.asking import OPERATOR, ask_here
 from standpipe.cli.progress import Progress
-from standpipe.cli.render import report_lines
+from standpipe.cli.render import command_text, report_lines
 from standpipe.cli.runs import asked, journal, meant, report_of, where
 from standpipe.cli.terminal import as_json, interactive, say, show
 from standpipe.clock import SystemClock, stamp
@@ -45,7 +45,7 @@ def run(options: Namespace) -> int:
         report = asyncio.run(_begin(home, options, progress))
         report = _attended(home, report, options, progress)
     except KeyboardInterrupt:
-        return _interrupted(progress)
+        return _interrupted(progress, options)
     return _ended([report], options)
 
 
@@ -62,7 +62,7 @@ def go_on(home: Path, name: str, options: Namespace) -> int:
         report = asyncio.run(_resume(home, name, options.model, progress))
         report = _attended(home, report, options, progress)
     except KeyboardInterrupt:
-        return _interrupted(progress)
+        return _interrupted(progress, options)
     return _ended([report], options)
 
 
@@ -131,7 +131,7 @@ def _all_unfinished(home: Path, options: Namespace) -> int:
         try:
             reports.append(asyncio.run(_resume(home, name, options.model, progress)))
         except KeyboardInterrupt:
-            return _interrupted(progress)
+            return _interrupted(progress, options)
     if not reports:
         say("nothing is unfinished that could go on", Tone.QUIET)
     return _ended(reports, options)
@@ -153,13 +153,13 @@ def _ended(reports: Sequence[Report], options: Namespace) -> int:
         print(as_json(reports[0] if alone else reports))
     else:
         for report in reports:
-            show(report_lines(report))
+            show(report_lines(report, home=options.home))
     codes = [EXIT_CODES.get(report.status, 1) for report in reports]
     return next((code for code in codes if code), 0)
 
 
-def _interrupted(progress: Progress) -> int:
+def _interrupted(progress: Progress, options: Namespace) -> int:
     """Say how to go on; nothing is lost."""
-    how = f"; `standpipe resume {progress.run}` goes on" if progress.run else ""
-    say(f"interrupted{how}", Tone.CARE)
+    command = command_text(f"standpipe resume {progress.run}", options.home)
+    say(f"interrupted; `{command}` goes on" if progress.run else "interrupted", Tone.CARE)
     return INTERRUPTED

@@ -32,6 +32,6 @@ def verify(options: Namespace) -> int:
         return 0 if found.whole else 1
     word = "whole" if found.whole else "BROKEN"
     tone = Tone.GOOD if found.whole else Tone.BAD
-    show([(f"journal {word}: {found.entries} entries in {found.streams} streams", tone)])
+    show([(f"journal {word}: {found.entries} entries checked", tone)])
     show((f"  {inert(line)}", Tone.BAD) for line in found.broken)
     return 0 if found.whole else 1

@@ -37,6 +37,9 @@ class Answer(Struct, frozen=True):
     headers: Mapping[str, str] = {}
 
 
+Route = tuple[str, str, Callable[[str, str, str], Answer | None]]  # method, path, reply
+
+
 class Shop:
     """The state behind the API. `token` is the one that is valid now; the agent starts with an older one."""
 
@@ -57,18 +60,14 @@ class Shop:
                     return reply(found.group(found.lastindex or 0), token, body)
         return _json(404, {"error": "not found", "path": path})
 
-    def _routes(self) -> Iterator[tuple[str, str, Callable[[str, str, str], Answer | None]]]:
+    def _routes(self) -> Iterator[Route]:
         yield "GET", r"/orders/(\d+)", self._order
         yield "GET", r"/labels/(\d+)", self._label
         yield "POST", r"/token", self._renew
         yield "GET", r"/tracking/([\w-]+)", _login
         yield "GET", r"/mirror/tracking/([\w-]+)", _tracking
         yield "GET", r"/prices", _silence
-        yield (
-            "GET",
-            r"/cache/prices",
-            lambda *_: _json(200, {"lamp": 18.5, "desk": 240, "chair": 95}),
-        )
+        yield "GET", r"/cache/prices", _prices
         yield "POST", r"/refunds", self._refund
 
     def _order(self, number: str, _token: str, _body: str) -> Answer:

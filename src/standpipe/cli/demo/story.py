@@ -43,7 +43,7 @@ ANSWER_SECONDS = 3.0  # how long a person is waited for
 _LOOK_SECONDS = 0.05
 _STARTS_MAX = 6
 _NAME = "demo"
-_LOG_TAIL = 1500
+_LINES_SHOWN = 3
 
 
 def main(*, keep: Path | None = None, interactive: bool, colour: bool, out: TextIO) -> int:
@@ -67,14 +67,18 @@ async def _story(folder: Path, screen: Screen, clock: Clock, *, interactive: boo
     with _ended_by_signals():
         async with _stage(folder, screen, clock, interactive=interactive) as demo:
             told, proof = await demo.play()
+    return conclude(screen, told, proof, kills=demo.kills, log=_last_words(folder))
+
+
+def conclude(screen: Screen, told: Report, proof: Proof, *, kills: int, log: str) -> int:
+    """Show what came of it; return 0 only if all that the demo claims is true."""
     screen.line("")
     screen.report(told)
-    good = proof.holds and told.status == "done" and demo.kills == 1
+    good = proof.holds and told.status == "done" and kills == 1
     screen.line(f"\nproof: {proof.line}", Tone.GOOD if good else Tone.BAD)
     if not good:
-        screen.line(
-            f"the run is {told.status}, killed {demo.kills} times; {_log(folder)}", Tone.BAD
-        )
+        screen.line(f"not as promised: the run is {told.status}, killed {kills} times", Tone.BAD)
+        screen.line(log)
         return 1
     _farewell(screen)
     return 0
@@ -147,7 +151,9 @@ class Demo:
             if await self._over():
                 break
             if code not in {3, -signal.SIGKILL}:
-                raise StandpipeError(f"the agent ended with {code}", hint=_log(self.home.parent))
+                raise StandpipeError(
+                    f"the agent ended with {code}", hint=_last_words(self.home.parent)
+                )
             await self._answer_all()
         entries = await self.store.read(self._run)
         ledger = [mail.message_id for mail in self.outbox.ledger]
@@ -289,7 +295,8 @@ def _ended_by_signals() -> Generator[None]:
     yield
 
 
-def _log(folder: Path) -> str:
+def _last_words(folder: Path) -> str:
     log = folder / "agent.log"
-    text = log.read_text(errors="replace").strip()[-_LOG_TAIL:] if log.is_file() else ""
-    return f"its last words: {text or 'none'}"
+    lines = log.read_text(errors="replace").split("\n") if log.is_file() else []
+    said = [inert(line.strip()) for line in lines if line.strip()]
+    return f"the agent's last words: {' / '.join(said[-_LINES_SHOWN:]) or 'none'}"

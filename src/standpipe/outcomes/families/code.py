@@ -35,6 +35,9 @@ def refused_by_worker(fault: Fault) -> Finding | None:
 
 def own(fault: Fault) -> Finding | None:
     """Read what a built-in tool raised on purpose."""
+    if "standpipe.UnfinishedError" in called(fault):  # `done`, with the list of what is open
+        kind = Kind(str(fault.attributes["kind"]))
+        return Finding(kind=kind, message=fault.message, code="unfinished", local=True)
     kind = next((OWN[name] for name in called(fault) if name in OWN), None)
     return None if kind is None else _finding(fault, kind, local=True)
 
