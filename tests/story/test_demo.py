@@ -16,7 +16,7 @@ from standpipe.cli.demo.mail import ATTACKER
 from standpipe.cli.demo.proof import Proof, prove
 from standpipe.cli.demo.screen import Screen
 from standpipe.cli.demo.services import Shop
-from standpipe.cli.demo.story import conclude, main
+from standpipe.cli.demo.story import Ending, conclude, main
 from standpipe.desk.report import Report, Usage
 from standpipe.errors import UsageError
 from standpipe.journal.verify import Verdict
@@ -215,8 +215,8 @@ def test_the_exit_code_is_0_only_if_all_of_it_is_true(
     out = io.StringIO()
     clock = FakeClock()
     screen = Screen(out=out, colour=False, clock=clock, began=clock.monotonic())
-    proof = Proof(holds, "the truth")
-    assert conclude(screen, told(status), proof, kills=kills, log="last words") == code
+    ending = Ending(told(status), Proof(holds, "the truth"), kills)
+    assert conclude(screen, ending, log="last words") == code
     assert "proof: the truth" in out.getvalue()
     assert ("standpipe init my-agent" in out.getvalue()) is (code == 0)
 

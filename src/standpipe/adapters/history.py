@@ -8,6 +8,7 @@ Rule 3: instructions (the boot pack) are recorded once per run, not once per mes
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 from typing import cast
 
 import msgspec
@@ -91,8 +92,11 @@ def mend(response: ModelResponse, *, run: str, number: int) -> ModelResponse:
     parts: list[object] = []
     for part in response.parts:
         if isinstance(part, ToolCallPart):
+            free = (
+                name for place in count(1) if (name := f"call_{run}_{number}_{place}") not in seen
+            )
             known = part.tool_call_id in seen or not part.tool_call_id
-            own = f"call_{run}_{number}_{len(seen) + 1}" if known else part.tool_call_id
+            own = next(free) if known else part.tool_call_id
             seen.add(own)
             parts.append(replace(part, tool_call_id=own))
         else:

@@ -83,7 +83,9 @@ class AtTheModel(AbstractCapability[None]):
         if isinstance(error, JournalError | StateError):
             raise error
         await self.session.model_failed(error, url=request_context.model.base_url)
-        raise RetryModelRequest
+        if end := await self.session.end():
+            raise SegmentEnd(end)
+        raise RetryModelRequest  # asks the model again without passing `wrap_model_request`
 
     async def on_tool_validate_error(
         self, ctx: RunContext[None], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any,

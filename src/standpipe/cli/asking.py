@@ -7,6 +7,8 @@ Rule 2: an empty line, or the end of the input, parks the question; nothing is d
 import sys
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from standpipe.cli.render import row_lines, waiting_row
 from standpipe.cli.runs import asked
 from standpipe.cli.terminal import say, show
@@ -33,7 +35,7 @@ def ask_here(home: Path, report: Report) -> bool:
 def _asked(home: Path, one: Waiting) -> bool:
     if one.kind == "wait":
         return False
-    show(row_lines(waiting_row(one)), stream=sys.stderr)
+    show(row_lines(replace(waiting_row(one), commands=())), stream=sys.stderr)
     while text := _line(f"{_CHOICES.get(one.kind, 'your answer')} (empty: later) > "):
         try:
             asked(str(home), lambda store, text=text: give(store, one.id, text, OPERATOR))

@@ -54,7 +54,7 @@ def waiting_row(one: Waiting) -> Row:
     """Return a question with everything one needs to decide."""
     parked = ", parked" if one.state == "parked" else ""
     setting = f"to stop asking, write in standpipe.toml: {one.setting}" if one.setting else ""
-    details = (f"why: {one.why}", *call_details(one.action), setting)
+    details = (f"why: {one.why}" if one.why else "", *call_details(one.action), setting)
     return Row(
         text=f"{one.id} {one.kind.replace('_', ' ')} ({one.run}{parked}): {one.ask}",
         tone=Tone.PERSON,

@@ -9,7 +9,7 @@ import re
 import unicodedata
 
 CHARACTERS_MAX = 2000
-_ACTS = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
+_ACTS = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _MARKS = re.compile(r"([\\`*_\[\]{}|~!#$])")
 _LEADS = re.compile(r"^(\s*)(?:([-+=])|(\d{1,9})([.)]))")
 _LINKS = re.compile(r":(?=//)|(?<=\bwww)\.", re.IGNORECASE)

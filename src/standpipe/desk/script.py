@@ -6,6 +6,7 @@ from typing import cast
 
 from msgspec import Struct
 
+from standpipe.files import is_list, is_table
 from standpipe.journal.entries import Entry, ModelResponded
 
 
@@ -42,9 +43,9 @@ def _calls(message: object) -> Iterator[Call]:
 
 
 def _parts(message: object) -> Sequence[object]:
-    one = cast("list[object]", message)[0] if isinstance(message, list) and message else message
-    parts = cast("Mapping[str, object]", one).get("parts") if isinstance(one, dict) else None
-    return cast("list[object]", parts) if isinstance(parts, list) else ()
+    one = message[0] if is_list(message) and message else message
+    parts = one.get("parts") if is_table(one) else None
+    return parts if is_list(parts) else ()
 
 
 def _arguments(sent: object) -> Mapping[str, object] | str:

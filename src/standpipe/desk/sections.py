@@ -112,7 +112,9 @@ def _ask(ask: Ask) -> Row:
     return Row(
         text=f"{ask.id} {ask.kind.replace('_', ' ')}: {ask.ask}",
         tone=Tone.PERSON,
-        details=tuple(filter(None, (f"why: {ask.why}", *call_details(ask.action), expiry))),
+        details=tuple(
+            filter(None, (f"why: {ask.why}" if ask.why else "", *call_details(ask.action), expiry))
+        ),
         commands=(answer_command(ask.id, ask.kind),),
     )
 

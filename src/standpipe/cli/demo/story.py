@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from msgspec import Struct
+
 from standpipe.cli.demo.home import TASK, make_home
 from standpipe.cli.demo.mail import Outbox, receiving
 from standpipe.cli.demo.proof import Proof, prove, receipts
@@ -66,18 +68,20 @@ async def _story(folder: Path, screen: Screen, clock: Clock, *, interactive: boo
     _opening(screen, folder)
     with _ended_by_signals():
         async with _stage(folder, screen, clock, interactive=interactive) as demo:
-            told, proof = await demo.play()
-    return conclude(screen, told, proof, kills=demo.kills, log=_last_words(folder))
+            ending = await demo.play()
+    return conclude(screen, ending, log=_last_words(folder))
 
 
-def conclude(screen: Screen, told: Report, proof: Proof, *, kills: int, log: str) -> int:
+def conclude(screen: Screen, ending: "Ending", *, log: str) -> int:
     """Show what came of it; return 0 only if all that the demo claims is true."""
+    status = ending.report.status
+    good = ending.proof.holds and status == "done" and ending.kills == 1
     screen.line("")
-    screen.report(told)
-    good = proof.holds and told.status == "done" and kills == 1
-    screen.line(f"\nproof: {proof.line}", Tone.GOOD if good else Tone.BAD)
+    screen.report(ending.report)
+    screen.line("")
+    screen.line(f"proof: {ending.proof.line}", Tone.GOOD if good else Tone.BAD)
     if not good:
-        screen.line(f"not as promised: the run is {told.status}, killed {kills} times", Tone.BAD)
+        screen.line(f"not as promised: the run is {status}, killed {ending.kills} times", Tone.BAD)
         screen.line(log)
         return 1
     _farewell(screen)
@@ -127,6 +131,19 @@ async def _stage(
                 await store.close()
 
 
+class Ending(Struct, frozen=True):
+    """What came of the run, and whether what is said of it is true."""
+
+    report: Report
+    proof: Proof
+    kills: int
+
+
+class _Reply(Struct, frozen=True):
+    answer: str
+    by: str
+
+
 @dataclass(slots=True, kw_only=True)
 class Demo:
     """One run of the agent, as seen from outside: its process, its journal, its mail server."""
@@ -144,7 +161,7 @@ class Demo:
     _killed_at: float = 0.0
     _process: asyncio.subprocess.Process | None = None
 
-    async def play(self) -> tuple[Report, Proof]:
+    async def play(self) -> Ending:
         """Start the agent as often as it takes, and answer what it asks in between."""
         for _ in range(_STARTS_MAX):
             code = await self._watched(await self._started())
@@ -157,7 +174,8 @@ class Demo:
             await self._answer_all()
         entries = await self.store.read(self._run)
         ledger = [mail.message_id for mail in self.outbox.ledger]
-        return report(entries), prove(receipts(entries), ledger, await verify(self.store))
+        proof = prove(receipts(entries), ledger, await verify(self.store))
+        return Ending(report(entries), proof, self.kills)
 
     async def mail_taken(self) -> None:
         """Kill the agent after its third mail: the server has it, the agent has not heard so."""
@@ -202,7 +220,7 @@ class Demo:
         noticed = self.clock.monotonic()
         await self._tell()
         code = ended.result()
-        if code == -signal.SIGKILL:
+        if code == -signal.SIGKILL and self.kills:
             passed_ms = (noticed - self._killed_at) * 1000
             self.screen.now(
                 f"process {process.pid} was killed (signal 9), noticed after {passed_ms:.0f} ms",
@@ -224,14 +242,16 @@ class Demo:
 
     async def _answer_all(self) -> None:
         for name, asked in open_blockers(await self.store.read(self._run)).items():
-            if asked.tool == "refund":
-                answer, by = await self._refund(name, asked)
-            else:
-                answer, by = "no", "the demo"
-            await give(self.store, name, answer, by)
+            if asked.kind != "approval":
+                raise StandpipeError(
+                    f"the agent asks {name}, which is not in the story: {asked.ask}"
+                )
+            forged = asked.tool == "send_email"
+            said = _Reply("no", "the demo") if forged else await self._refund(name, asked)
+            await give(self.store, name, said.answer, said.by)
             await self._tell()
 
-    async def _refund(self, name: str, asked: BlockedRaised) -> tuple[str, str]:
+    async def _refund(self, name: str, asked: BlockedRaised) -> _Reply:
         """Ask the person who is there; answer for one who is not, or says nothing."""
         question = f"{name}: yes or no? After {ANSWER_SECONDS:.0f} s the demo says yes. > "
         while self.interactive:
@@ -241,10 +261,10 @@ class Demo:
                 self.screen.line("")
                 break
             try:
-                return read_answer(asked.kind, name, typed), "you"
+                return _Reply(read_answer(asked.kind, name, typed), "you")
             except UsageError as error:
                 self.screen.line(inert(error.message), Tone.CARE)
-        return "yes", "the demo, in your place"
+        return _Reply("yes", "the demo, in your place")
 
 
 async def _typed(seconds: float) -> str:

@@ -2,17 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-import pytest
-from pydantic_ai.capabilities import AbstractCapability
-from pydantic_ai.messages import ModelMessage, ModelResponse
-from pydantic_ai.models import Model, ModelRequestParameters
-from pydantic_ai.settings import ModelSettings
-
-from standpipe.actions import Effect, Tool
+from standpipe.actions import Action, Done, Effect, Tool
 from standpipe.adapters.pydantic_ai import run_segment
 from standpipe.adapters.script import Call, Script, ScriptModel, Turn
 from standpipe.adapters.session import Session
+from standpipe.errors import StateError
 from standpipe.journal.ending import End
 from standpipe.journal.entries import AnswerGiven, Draft, Entry
 from standpipe.journal.store import Store
@@ -21,6 +17,12 @@ from standpipe.stores.memory import MemoryStore
 from standpipe.testing.fakes import FakeClock
 from standpipe.testing.gates import Line, ScriptedExecutor, open_gate
 from standpipe.tools.agent import TOOLS
+
+if TYPE_CHECKING:
+    from pydantic_ai.capabilities import AbstractCapability
+    from pydantic_ai.messages import ModelMessage, ModelResponse
+    from pydantic_ai.models import Model, ModelRequestParameters
+    from pydantic_ai.settings import ModelSettings
 
 TEXT = {"type": "string"}
 
@@ -72,10 +74,10 @@ class Asked(ScriptModel):
 
     async def request(
         self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-    ) -> ModelResponse:
+        messages: "list[ModelMessage]",
+        model_settings: "ModelSettings | None",
+        model_request_parameters: "ModelRequestParameters",
+    ) -> "ModelResponse":
         self.requests.append(messages)
         self.offered = model_request_parameters
         return await super().request(messages, model_settings, model_request_parameters)
@@ -85,7 +87,28 @@ class Asked(ScriptModel):
         return "\n".join(str(part) for message in self.requests[-1] for part in message.parts)
 
 
+def loop(*turns: str | Sequence[Call] | Turn, **more: Sequence[Line]) -> "Loop":
+    """Make a run of these turns, each a text or its calls; `more` are the lines of tools."""
+    return Loop(turns=tuple(map(turn_of, turns)), lines=more)
+
+
 @dataclass
+class World(ScriptedExecutor):
+    """Tools that play their lines, and remember with which arguments."""
+
+    acted: list[tuple[str, Mapping[str, object]]] = field(
+        default_factory=list[tuple[str, Mapping[str, object]]]
+    )
+    broken: tuple[str, ...] = ()
+
+    async def attempt(self, action: Action, *, key: str) -> Done:
+        if action.tool.name in self.broken:
+            raise StateError(f"the runtime fails at `{action.tool.name}`")
+        self.acted.append((action.tool.name, action.arguments))
+        return await super().attempt(action, key=key)
+
+
+@dataclass(kw_only=True)
 class Loop:
     """A run, segment by segment, over one store."""
 
@@ -93,34 +116,38 @@ class Loop:
     lines: Mapping[str, Sequence[Line]] = field(default_factory=dict[str, Sequence[Line]])
     tools: Mapping[str, Tool] = field(default_factory=lambda: OWN)
     clock: FakeClock = field(default_factory=FakeClock)
+    model_seconds: float = 5.0
+    during: Callable[[], Awaitable[None]] | None = None
+    broken: tuple[str, ...] = ()  # tools at which the runtime itself fails
+    run: str | None = None
+    requests: int = 0
+    calls: list[str] = field(default_factory=list[str])
+    acted: list[tuple[str, Mapping[str, object]]] = field(
+        default_factory=list[tuple[str, Mapping[str, object]]]
+    )
     store: Store = field(init=False)
-    executor: ScriptedExecutor = field(init=False)
     model: Asked = field(init=False)
     session: Session = field(init=False)
-    during: Callable[[], Awaitable[None]] | None = None
-    calls: list[str] = field(default_factory=list[str])
-    requests: int = 0
-    run: str | None = None
 
     def __post_init__(self) -> None:
         self.store = MemoryStore(self.clock)
 
     async def segment(
         self,
-        *capabilities: AbstractCapability[None],
-        model: Model | None = None,
+        *capabilities: "AbstractCapability[None]",
+        model: "Model | None" = None,
         store: Store | None = None,
     ) -> End:
         """Take the run from where its journal is to an end."""
-        gate, executor = await open_gate(
+        gate, played = await open_gate(
             self.tools, {**LINES, **self.lines}, store=store or self.store, clock=self.clock, run=self.run
         )  # fmt: skip
         self.run = gate.record.journal.run
-        executor.during, executor.calls = self.during, self.calls
-        gate = replace(gate, executor=self.world(executor))
+        world = self.world(played.lines)
         self.session = Session(
-            gate=gate, tools=self.tools, model="script:story", mask=lambda value: value,
-            price=lambda _: None, over_budget=lambda: None, model_seconds=5.0,
+            gate=replace(gate, executor=world), tools=self.tools, model="script:story",
+            mask=lambda value: value, price=lambda _: None, over_budget=lambda: None,
+            model_seconds=self.model_seconds,
         )  # fmt: skip
         self.model = Asked(self.turns, lambda: self.session.number)
         try:
@@ -130,35 +157,31 @@ class Loop:
         finally:
             self.requests += len(self.model.requests)
 
-    def world(self, executor: ScriptedExecutor) -> ScriptedExecutor:
+    def world(self, lines: dict[str, list[Line]]) -> ScriptedExecutor:
         """Return what acts; a story with a world of its own replaces it."""
-        self.executor = executor
-        return executor
+        return World(
+            lines, calls=self.calls, during=self.during, acted=self.acted, broken=self.broken
+        )
 
     async def answer(self, blocker: str, answer: str = "yes") -> None:
+        """Answer a question of the run."""
         await self.store.post(self.run or "", [Draft(blocker, AnswerGiven(answer, "operator"))])
 
     async def entries(self) -> Sequence[Entry]:
+        """Return the whole journal of the run."""
         return await self.store.read(self.run or "")
 
     async def kinds(self, action: str) -> list[str]:
+        """Return what happened to one action."""
         return [entry.kind for entry in await self.entries() if entry.action == action]
 
     async def open(self) -> list[str]:
+        """Return the questions nobody has answered."""
         return list(open_blockers(await self.entries()))
 
 
-@pytest.fixture
-def loop() -> Callable[..., Loop]:
-    """Make a run of these turns: each a list of calls, or a text."""
-
-    def made(*turns: str | Sequence[Call] | Turn, **more: object) -> Loop:
-        return Loop(tuple(map(turn_of, turns)), **more)  # pyright: ignore[reportArgumentType]
-
-    return made
-
-
 def turn_of(said: str | Sequence[Call] | Turn) -> Turn:
+    """Return a turn as the script model plays it."""
     match said:
         case str():
             return Turn(said)
