@@ -241,6 +241,10 @@ class Environment:
         """Return the little that a tool's process inherits; never a secret."""
         return dict(_chosen(self._variables, _INHERITED))
 
+    def quieten_libraries(self) -> None:
+        """Keep Pydantic AI 2.68 from printing its banner between our lines."""
+        self._variables.setdefault("PYDANTIC_AI_NO_BANNER", "1")
+
     def portable(self) -> bool:
         """Whether the fallbacks of other systems are to be used (`STANDPIPE_PORTABLE=1`)."""
         return self._variables.get("STANDPIPE_PORTABLE") == "1"

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec.structs import replace
 
 import standpipe
 from standpipe.actions import Action, Tool
 from standpipe.clock import Clock, SystemClock, stamp
 from standpipe.config import Settings, environment, find_home, load_settings
+from standpipe.desk.blockers import blocker_rows
 from standpipe.desk.report import Report, report
 from standpipe.engines.inline import InlineEngine
 from standpipe.errors import ConfigError
@@ -53,7 +53,7 @@ from standpipe.security.checklist import Checklist
 from standpipe.security.secrets import Masker
 from standpipe.stores.sqlite import SqliteStore
 from standpipe.tools.agent import TOOLS, AgentTools
-from standpipe.tools.overrides import declared, named_in_sentences
+from standpipe.tools.overrides import all_tools, for_tools, named_in_sentences, sections
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelResponse
@@ -101,6 +101,7 @@ class Runtime:
         """
         folder = find_home(home)
         settings = load_settings(folder)
+        environment.quieten_libraries()
         known = environment.take_secrets(settings)
         runtime = cls(
             home=folder,
@@ -119,7 +120,7 @@ class Runtime:
         runtime.executor = runtime._executor(known)
         try:
             offered = await runtime.executor.start()
-            runtime.tools = _all_tools(offered, settings)
+            runtime.tools = all_tools((*offered, *TOOLS), settings)
             yield runtime
         finally:
             await runtime.executor.close()
@@ -148,7 +149,7 @@ class Runtime:
         if row.status not in FINAL:
             with InlineEngine(self.home / STATE_FOLDER / "locks").owning(row.id):
                 await self._segment(row.id, listener)
-        return report(await self.store.read(row.id))
+        return report(await self.store.read(row.id), elsewhere=await blocker_rows(self.store))
 
     async def _begin(self, typed: str, *, caller_id: str, scope: Sequence[str] | None) -> str:
         if not self.model:
@@ -311,9 +312,8 @@ class Runtime:
             portable=environment.portable(),
         )
         modules = tuple(f"standpipe.tools.{name}" for name in BUILTIN)
-        sections = _sections(self.settings, known)
-        builtin = Pool(replace(shared, settings=sections, modules=modules))
-        own = Pool(replace(shared, secrets=_for_tools(self.settings, known), tools_py=tools_py))
+        builtin = Pool(replace(shared, settings=sections(self.settings, known), modules=modules))
+        own = Pool(replace(shared, secrets=for_tools(self.settings, known), tools_py=tools_py))
         return Executor(
             clock=self.clock,
             builtin=builtin,
@@ -368,36 +368,3 @@ def _price(response: "ModelResponse") -> float | None:
     return price(
         response.model_name or "", response.usage, provider=response.provider_name, url=response.provider_url
     )  # fmt: skip
-
-
-def _all_tools(offered: Sequence[Tool], settings: Settings) -> dict[str, Tool]:
-    known = {
-        tool.name: declared(tool, settings.tools.get(tool.name)) for tool in (*offered, *TOOLS)
-    }
-    for tool in known.values():
-        for name in tool.alternates:
-            if name not in known:
-                raise ConfigError(
-                    f"tool `{tool.name}` names the alternate `{name}`, which does not exist",
-                    hint=f"tools here: {', '.join(sorted(known))}",
-                )
-    return known
-
-
-def _sections(settings: Settings, known: Mapping[str, str]) -> Mapping[str, object]:
-    """Return the settings the built-in tools need; values of secrets go to their worker only."""
-    sections: dict[str, object] = {
-        name: msgspec.to_builtins(getattr(settings, name)) for name in ("egress", "mail", "sql")
-    }
-    sections["secrets"] = {
-        name: {**msgspec.to_builtins(each), "value": known[name]}
-        for name, each in settings.secrets.items()
-        if name in known
-    }
-    return sections
-
-
-def _for_tools(settings: Settings, known: Mapping[str, str]) -> Mapping[str, str]:
-    return {
-        name: known[name] for name, each in settings.secrets.items() if each.tools and name in known
-    }

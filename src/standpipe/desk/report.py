@@ -227,12 +227,12 @@ def _effect(action: str, story: Sequence[Entry]) -> Outside | None:
 
 def _stays_inside(call: Proposed, story: Sequence[Entry]) -> bool:
     """Return whether only files of the home, or the agent's own memory, can have changed."""
-    if call.effect is Effect.READ or call.origin == "agent":
+    if call.effect is Effect.READ or call.origin == "agent" or call.local:
         return True
     wrote = any(
         entry.body.changes for entry in story if isinstance(entry.body, Settled | Reconciled)
     )
-    return call.reversible and (call.origin == "builtin" or wrote)
+    return call.reversible and wrote
 
 
 def _asks(entries: Sequence[Entry], elsewhere: Mapping[str, BlockerRow]) -> tuple[Ask, ...]:

@@ -41,7 +41,8 @@ def proposed(action: Action) -> Draft:
         label=action.label,
         call_id=action.call_id,
         siblings=action.siblings,
-        reversible=tool.reversible or tool.local,
+        reversible=tool.reversible,
+        local=tool.local,
         origin=tool.origin,
     )
     return Draft(action.id, body)

@@ -113,6 +113,7 @@ class Proposed(Struct, frozen=True, tag="action.proposed", omit_defaults=True):
     call_id: str = ""
     siblings: int = 0
     reversible: bool = False
+    local: bool = False  # nothing leaves this machine
     origin: str = ""
 
 

@@ -1,11 +1,12 @@
 """What standpipe.toml says of a tool, laid over what its code says."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
 from standpipe.actions import Tool
-from standpipe.config import ToolSettings
+from standpipe.config import Settings, ToolSettings
+from standpipe.errors import ConfigError
 
 _NAMES = {"timeout": "timeout_seconds", "poll": "poll_seconds"}
 
@@ -34,3 +35,39 @@ def named_in_sentences(tools: Mapping[str, Tool]) -> Callable[[str, Mapping[str,
             return f"`{name}`"
 
     return called
+
+
+def all_tools(offered: Iterable[Tool], settings: Settings) -> dict[str, Tool]:
+    """Return every tool of a home by name, as the operator wants it.
+
+    Raises:
+        ConfigError: a tool names an alternate that does not exist.
+    """
+    known = {tool.name: declared(tool, settings.tools.get(tool.name)) for tool in offered}
+    for tool in known.values():
+        for name in tool.alternates:
+            if name not in known:
+                raise ConfigError(
+                    f"tool `{tool.name}` names the alternate `{name}`, which does not exist",
+                    hint=f"tools here: {', '.join(sorted(known))}",
+                )
+    return known
+
+
+def sections(settings: Settings, secrets: Mapping[str, str]) -> Mapping[str, object]:
+    """Return the settings the built-in tools need; values of secrets go to their worker only."""
+    found: dict[str, object] = {
+        name: msgspec.to_builtins(getattr(settings, name)) for name in ("egress", "mail", "sql")
+    }
+    found["secrets"] = {
+        name: {**msgspec.to_builtins(each), "value": secrets[name]}
+        for name, each in settings.secrets.items()
+        if name in secrets
+    }
+    return found
+
+
+def for_tools(settings: Settings, secrets: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the secrets that the tools of the home may have in process."""
+    named = (name for name, each in settings.secrets.items() if each.tools)
+    return {name: secrets[name] for name in named if name in secrets}
