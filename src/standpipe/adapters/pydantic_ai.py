@@ -12,13 +12,7 @@ from typing import Any
 
 from pydantic_ai import Agent, DeferredToolRequests, ModelRequestContext, RunContext
 from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering, WrapModelRequestHandler
-from pydantic_ai.exceptions import (
-    CallDeferred,
-    ContentFilterError,
-    ModelRetry,
-    RetryModelRequest,
-    ToolFailed,
-)
+from pydantic_ai.exceptions import CallDeferred, ModelRetry, RetryModelRequest, ToolFailed
 from pydantic_ai.messages import ModelResponse, ToolCallPart
 from pydantic_ai.models import Model
 from pydantic_ai.tools import ToolDefinition
@@ -30,7 +24,6 @@ from standpipe.actions import Tool
 from standpipe.adapters.history import calls, last_response, rebuild
 from standpipe.adapters.model_requests import UnderDeadline
 from standpipe.adapters.session import Session, said_of
-from standpipe.errors import JournalError, StateError
 from standpipe.journal.ending import End
 from standpipe.journal.views import created
 from standpipe.outcomes.outcome import Outcome, Refused, Succeeded, Unknown
@@ -40,7 +33,7 @@ NUDGE = (
     "You wrote text, and text does not end the task. If it is complete call `done(summary, evidence)`; "
     "if only a person can help call `blocked(on, needs)`; otherwise go on with the tools."
 )
-_ANYTHING = SchemaValidator(core_schema.any_schema())  # the gate judges arguments, for every door
+_AN_OBJECT = SchemaValidator(core_schema.dict_schema())  # the rest the gate judges, for every door
 
 
 class SegmentEnd(BaseException):
@@ -68,10 +61,7 @@ class AtTheModel(AbstractCapability[None]):
         if end := await self.session.end():
             raise SegmentEnd(end)
         await self.session.requested(request_context.messages)
-        response = await handler(request_context)
-        if response.finish_reason == "content_filter" and not response.tool_calls:
-            raise ContentFilterError("the provider refused to answer")
-        return await self.session.responded(response)
+        return await self.session.responded(await handler(request_context))
 
     def get_wrapper_model(self, model: Model[Any]) -> Model[Any]:
         return UnderDeadline(model, self.session.model_seconds)
@@ -80,8 +70,6 @@ class AtTheModel(AbstractCapability[None]):
         self, ctx: RunContext[None], *, request_context: ModelRequestContext, error: Exception
     ) -> ModelResponse:
         del ctx
-        if isinstance(error, JournalError | StateError):
-            raise error
         await self.session.model_failed(error, url=request_context.model.base_url)
         if end := await self.session.end():
             raise SegmentEnd(end)
@@ -109,7 +97,7 @@ class GovernedTools(AbstractToolset[None]):
         del ctx
         return {
             tool.name: ToolsetTool(
-                toolset=self, tool_def=_definition(tool), max_retries=0, args_validator=_ANYTHING
+                toolset=self, tool_def=_definition(tool), max_retries=0, args_validator=_AN_OBJECT
             )
             for tool in self.session.tools.values()
         }

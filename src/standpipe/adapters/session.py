@@ -15,6 +15,7 @@ from pydantic_ai.messages import (
     ModelMessagesTypeAdapter,
     ModelResponse,
     ToolCallPart,
+    ToolReturnPart,
 )
 
 from standpipe.actions import Action, Tool
@@ -43,6 +44,7 @@ class Session:
     model_seconds: float = 120.0
     fatal: Exception | None = None
     _calls: Sequence[ToolCallPart] = field(default=())
+    _unknown: dict[str, str] = field(default_factory=dict[str, str])
     _turns: dict[str, asyncio.Lock] = field(default_factory=dict[str, asyncio.Lock])
 
     @property
@@ -55,7 +57,7 @@ class Session:
         self._calls = calls(response) if response else ()
         for call in self._calls:
             if call.tool_name not in self.tools:  # such a call fires no hook of a tool
-                await self.perform(call)
+                self._unknown[call.tool_call_id] = said_of(await self.perform(call))
 
     async def end(self) -> End | None:
         """Return why nothing more may be asked of the model.
@@ -71,6 +73,9 @@ class Session:
     async def requested(self, messages: Sequence[ModelMessage]) -> None:
         """Write down what the model is about to be asked."""
         number = self.number + 1
+        for part in messages[-1].parts:
+            if isinstance(part, ToolReturnPart) and part.tool_call_id in self._unknown:
+                part.content = self._unknown.pop(part.tool_call_id)  # with the nearest name
         entry = request_entry(messages, number=number, model=self.model)
         await self.gate.record.journal.append(Draft(str(number), entry))
 

@@ -8,7 +8,8 @@ from standpipe.actions import Action, Change, Done, Result, Returned
 from standpipe.clock import Clock
 from standpipe.governor.fingerprint import fingerprints
 from standpipe.governor.recovery import Escalate, Recovery, Refresh, Stop, Wait, recover
-from standpipe.ids import blocker_id
+from standpipe.governor.sites import MODEL_CAUSED
+from standpipe.ids import blocker_id, response_of
 from standpipe.journal import drafts
 from standpipe.journal.entries import Decided, Draft, Intended, Settled, Verdict
 from standpipe.journal.journal import Journal
@@ -111,7 +112,7 @@ class Record:
             outcome,
             tool=action.tool,
             attempt=attempt,
-            seen=1 + await self._seen(prints.site) if prints else 0,
+            seen=await self._seen(action, outcome, prints.site) if prints else 0,
             refreshed=self._refreshed(action.tool.name),
             jitter=self.jitter(),
             same_way=action.tool.same_way or self.same_way,
@@ -244,7 +245,7 @@ class Record:
         failed = _denial(action.tool.origin, deny)
         before = [
             _denial(body.origin, said)
-            for body, said in denials(self.journal.entries)
+            for body, said in denials(self.journal.entries, outside=response_of(action.id))
             if body.tool == action.tool.name
         ]
         site = fingerprints(action.tool.name, action.arguments, failed).site
@@ -289,8 +290,17 @@ class Record:
     def _parks(self, recovery: Recovery) -> bool:
         return drafts.needs_human(recovery, wait_seconds_max=self.wait_seconds_max)
 
-    async def _seen(self, site: str) -> int:
-        return await self.outlook.seen(site)
+    async def _seen(self, action: Action, outcome: Outcome, site: str) -> int:
+        """Count the failures of a site, this one included; what a model did in one breath is done once."""
+        count = 1 + await self.outlook.seen(site)
+        if not isinstance(outcome, Failed) or outcome.kind not in MODEL_CAUSED:
+            return count
+        return count - sum(
+            isinstance(entry.body, Settled)
+            and entry.body.site == site
+            and response_of(entry.action) == response_of(action.id)
+            for entry in self.journal.entries
+        )
 
     def _refreshed(self, tool: str) -> bool:
         """One refresh per credential and segment: a new process has lost the renewed one."""

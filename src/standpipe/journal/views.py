@@ -8,6 +8,7 @@ from msgspec import Struct
 from standpipe.actions import Action, Effect, Label, Tool, join
 from standpipe.errors import StateError
 from standpipe.governor.recovery import Alternate, Escalate, Refresh, Retry, Stop, Wait
+from standpipe.ids import response_of
 from standpipe.journal.entries import (
     AnswerGiven,
     BlockedRaised,
@@ -311,13 +312,16 @@ def session_label(entries: Iterable[Entry]) -> Label:
     return join(entry.body.label for entry in entries if isinstance(entry.body, Settled))
 
 
-def denials(entries: Iterable[Entry]) -> list[tuple[Proposed, Deny]]:
-    """Return the calls that were denied, with what was proposed, oldest first."""
+def denials(entries: Iterable[Entry], *, outside: str) -> list[tuple[Proposed, Deny]]:
+    """Return the calls that were denied, with what was proposed, oldest first.
+
+    The calls of the response `outside` are left out: nobody had told the model when it made them.
+    """
     proposed: dict[str, Proposed] = {}
     found: list[tuple[Proposed, Deny]] = []
     for entry in entries:
         match entry.body:
-            case Proposed() as body:
+            case Proposed() as body if response_of(entry.action) != outside:
                 proposed[entry.action] = body
             case Decided(decision=Deny() as deny) if entry.action in proposed:
                 found.append((proposed[entry.action], deny))

@@ -8,9 +8,10 @@ from standpipe.actions import Action, Done, Effect, Tool
 from standpipe.adapters.pydantic_ai import run_segment
 from standpipe.adapters.script import Call, Script, ScriptModel, Turn
 from standpipe.adapters.session import Session
+from standpipe.desk.answers import give
 from standpipe.errors import StateError
 from standpipe.journal.ending import End
-from standpipe.journal.entries import AnswerGiven, Draft, Entry
+from standpipe.journal.entries import Entry
 from standpipe.journal.store import Store
 from standpipe.journal.views import open_blockers
 from standpipe.stores.memory import MemoryStore
@@ -128,9 +129,11 @@ class Loop:
     store: Store = field(init=False)
     model: Asked = field(init=False)
     session: Session = field(init=False)
+    _left: dict[str, list[Line]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.store = MemoryStore(self.clock)
+        self._left = {name: list(played) for name, played in {**LINES, **self.lines}.items()}
 
     async def segment(
         self,
@@ -139,11 +142,11 @@ class Loop:
         store: Store | None = None,
     ) -> End:
         """Take the run from where its journal is to an end."""
-        gate, played = await open_gate(
-            self.tools, {**LINES, **self.lines}, store=store or self.store, clock=self.clock, run=self.run
+        gate, _ = await open_gate(
+            self.tools, {}, store=store or self.store, clock=self.clock, run=self.run
         )  # fmt: skip
         self.run = gate.record.journal.run
-        world = self.world(played.lines)
+        world = self.world()
         self.session = Session(
             gate=replace(gate, executor=world), tools=self.tools, model="script:story",
             mask=lambda value: value, price=lambda _: None, over_budget=lambda: None,
@@ -157,15 +160,15 @@ class Loop:
         finally:
             self.requests += len(self.model.requests)
 
-    def world(self, lines: dict[str, list[Line]]) -> ScriptedExecutor:
+    def world(self) -> ScriptedExecutor:
         """Return what acts; a story with a world of its own replaces it."""
         return World(
-            lines, calls=self.calls, during=self.during, acted=self.acted, broken=self.broken
+            self._left, calls=self.calls, during=self.during, acted=self.acted, broken=self.broken
         )
 
     async def answer(self, blocker: str, answer: str = "yes") -> None:
         """Answer a question of the run."""
-        await self.store.post(self.run or "", [Draft(blocker, AnswerGiven(answer, "operator"))])
+        await give(self.store, blocker, answer, "operator")
 
     async def entries(self) -> Sequence[Entry]:
         """Return the whole journal of the run."""
