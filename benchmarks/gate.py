@@ -138,7 +138,9 @@ def row(name: str, times: list[float], against: list[float] | None = None, what:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5_000)
     rounds = parser.parse_args().rounds
     print(f"standpipe {__version__}, Python {platform.python_version()}, {platform.platform()}, "

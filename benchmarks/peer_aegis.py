@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from aegis import Call, ToolRegistry, build_kernel, parse_policy
+from aegis import ToolRegistry, build_kernel, parse_policy
 from aegis.audit import AuditLog
 
 POLICY = {
@@ -36,12 +36,12 @@ def main() -> None:
 
     @registry.tool("write_file", effects={"write"}, classification="internal")
     def write_file(path: str, content: str) -> str:
-        return "ok"
+        return f"{path}: {len(content)}"
 
     with tempfile.TemporaryDirectory() as folder:
         log = AuditLog(Path(folder) / "audit.jsonl")
         kernel, grant = build_kernel(parse_policy(POLICY), registry, ratify=False, audit=log)
-        spec, call = kernel._admit(grant, "write_file", dict(ARGUMENTS), is_async=False)
+        _, call = kernel._admit(grant, "write_file", dict(ARGUMENTS), is_async=False)  # noqa: SLF001 -- its `Call` is made nowhere else
         assert kernel.decide(grant, call).allowed
         decide, invoke = [], []
         for _ in range(rounds):

@@ -37,7 +37,7 @@ def home(tmp_path: Path) -> Path:
 
 def start(script: str, *arguments: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", script, *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: S603 -- our own script, above
+    return subprocess.Popen(command, stdout=subprocess.PIPE)
 
 
 def test_a_writer_killed_at_any_moment_leaves_a_whole_file(home: Path) -> None:

@@ -499,7 +499,7 @@ asyncio.run(main(Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "portable"))
 )
 async def test_a_worker_dies_with_its_runtime(name: str, how: str, home: Path) -> None:
     command = [sys.executable, "-c", RUNTIME, str(home), name, how]
-    runtime = subprocess.Popen(command)  # noqa: ASYNC220, S603 -- killed below; our own text
+    runtime = subprocess.Popen(command)  # noqa: ASYNC220 -- killed below; our own text
     pids = home / "workspace" / "pids"
     assert await until(lambda: pids.exists() and bool(pids.read_text()))
     workers = [int(pid) for pid in pids.read_text().split()]

@@ -15,7 +15,9 @@ pytestmark = pytest.mark.timeout(900)  # a slow index is not our failure
 
 
 def done(command: list[str | Path], cwd: Path) -> str:
-    ran = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    ran = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
     assert ran.returncode == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"
     return ran.stdout
 
@@ -43,7 +45,9 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "bin"
 
 
-def test_the_wheel_holds_the_package_its_types_and_its_licence_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_the_package_its_types_and_its_licence_and_nothing_else(
+    wheel: Path,
+) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "standpipe/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
@@ -59,5 +63,7 @@ def test_the_demo_runs_from_the_installed_wheel(installed: Path, tmp_path: Path)
 
 def test_a_new_home_runs_at_once_from_the_installed_wheel(installed: Path, tmp_path: Path) -> None:
     done([installed / "standpipe", "init", "my-agent"], tmp_path)
-    told = done([installed / "standpipe", "run", "Summarise the notes", "--home", "my-agent"], tmp_path)
+    told = done(
+        [installed / "standpipe", "run", "Summarise the notes", "--home", "my-agent"], tmp_path
+    )
     assert "r1 done" in told

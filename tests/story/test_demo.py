@@ -51,7 +51,7 @@ def surroundings(root: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     root = tmp_path_factory.mktemp("demo")
-    ended = subprocess.run(  # noqa: S603 -- our own interpreter and module
+    ended = subprocess.run(
         [*DEMO, "--keep", str(root / "kept")],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, cwd=root,
         env=surroundings(root),
@@ -138,7 +138,7 @@ def sent(played: Played) -> dict[str, bytes]:
 @pytest.fixture
 def interrupted(tmp_path: Path) -> Generator[tuple[subprocess.Popen[str], Path]]:
     """Start a demo that nobody keeps, up to the first line its agent is told by."""
-    process = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
+    process = subprocess.Popen(
         DEMO, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         cwd=tmp_path, env=surroundings(tmp_path), start_new_session=True,
     )  # fmt: skip
@@ -166,7 +166,7 @@ def test_ctrl_c_leaves_no_process_and_no_file(
 
 def running() -> str:
     ps = ["ps", "-eo", "args"]
-    return subprocess.run(ps, capture_output=True, text=True, check=True).stdout  # noqa: S603 -- POSIX has it
+    return subprocess.run(ps, capture_output=True, text=True, check=True).stdout
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.tools import ToolDefinition
 
 from standpipe.adapters.history import SILENCE, rebuild
-from standpipe.adapters.script import Call
+from standpipe.adapters.script import Call, Turn
 from standpipe.errors import FencedError, StateError
 from standpipe.journal.entries import (
     Decided,
@@ -222,6 +222,16 @@ async def test_broken_arguments_twice_are_put_to_a_human_however_they_are_broken
     assert story.calls == []
 
 
+async def test_what_a_model_gets_wrong_in_one_breath_is_told_to_it_before_anybody_is_asked() -> (
+    None
+):
+    wrong = [Call("send_note", {"to": "ann"}), Call("send_note", {"to": "bob"})]
+    story = loop(wrong, [DONE])
+    assert (await story.segment()).status == "done"
+    again = loop(wrong, wrong[:1], [DONE])
+    assert ((await again.segment()).status, len(again.model.requests)) == ("blocked", 2)
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -384,6 +394,12 @@ async def test_a_nudge_that_helps_leaves_no_trace_in_the_end() -> None:
 
 
 async def test_text_beside_calls_is_only_said() -> None:
+    story = loop(Turn("I look first.", (read(),)), Turn("That is all.", (DONE,)))
+    assert (await story.segment()).status == "done"
+    assert story.calls == ["read_page", "done"]
+
+
+async def test_a_nudge_counts_only_for_text_that_follows_it() -> None:
     story = loop("one", [read()], "two", [DONE])
     assert (await story.segment()).status == "done"
 

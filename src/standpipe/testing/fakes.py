@@ -52,6 +52,7 @@ class DyingStore:
     async def append(self, run: str, epoch: int, drafts: Sequence[Draft]) -> Sequence[Entry]:
         if self.writes_left == 0:
             if self.after_commit:
+                self.after_commit = False  # the dead write no more
                 await self.store.append(run, epoch, drafts)
             raise Crash
         self.writes_left -= 1
