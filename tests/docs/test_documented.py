@@ -95,7 +95,7 @@ def test_every_command_is_explained(name: str) -> None:
     assert f"| `{name}" in written("docs/reference/cli.md")
 
 
-@pytest.mark.parametrize(("table", "key"), settings())
+@pytest.mark.parametrize(("table", "key"), list(settings()))
 def test_every_setting_is_explained(table: str, key: str) -> None:
     title = next(
         line.removeprefix("## ")
@@ -173,10 +173,10 @@ def test_every_example_of_a_tool_fits_its_schema() -> None:
     assert shown == set(tools)
 
 
-@pytest.mark.parametrize("block", blocks("toml"), ids=lambda block: block.page)
-def test_every_example_of_settings_is_accepted(block: Block, tmp_path: Path) -> None:
-    (tmp_path / "standpipe.toml").write_text(block.text)
-    load_settings(tmp_path)
+def test_every_example_of_settings_is_accepted(tmp_path: Path) -> None:
+    for block in blocks("toml"):
+        (tmp_path / "standpipe.toml").write_text(block.text)
+        load_settings(tmp_path)
 
 
 def test_every_example_of_a_script_is_accepted(tmp_path: Path) -> None:
