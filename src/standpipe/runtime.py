@@ -316,7 +316,10 @@ class Runtime:
             portable=environment.portable(),
         )
         modules = tuple(f"standpipe.tools.{name}" for name in BUILTIN)
-        builtin = Pool(replace(shared, settings=sections(self.settings, known), modules=modules))
+        named = {name: known[name] for name in self.settings.secrets if name in known}
+        builtin = Pool(
+            replace(shared, settings=sections(self.settings, known), secrets=named, modules=modules)
+        )
         own = Pool(replace(shared, secrets=for_tools(self.settings, known), tools_py=tools_py))
         return Executor(
             clock=self.clock,

@@ -13,7 +13,6 @@ from typing import NamedTuple, get_args
 
 import msgspec
 import pytest
-import yaml
 
 from standpipe import errors
 from standpipe.actions import Action, Tool
@@ -22,6 +21,7 @@ from standpipe.cli.commands.run import EXIT_CODES
 from standpipe.cli.parser import COMMANDS, parse
 from standpipe.config import Settings, load_settings
 from standpipe.execution.manifests import tools_of
+from standpipe.files import load_yaml_with_lines
 from standpipe.governor.recovery import Step
 from standpipe.journal.entries import Body
 from standpipe.outcomes.outcome import Kind
@@ -164,9 +164,10 @@ def test_every_example_of_a_tool_fits_its_schema() -> None:
     for block in blocks("yaml"):
         if block.page != _TOOLS:
             continue
-        for item in yaml.safe_load(block.text):
-            ((name, arguments),) = item["call"].items()
-            why = arguments.pop("why", "") if tools[name].asks_why else ""
+        turns = load_yaml_with_lines(block.text, name=block.page, json_scalars=True).value
+        for call in msgspec.convert(turns, list[dict[str, dict[str, dict[str, object]]]]):
+            ((name, arguments),) = call["call"].items()
+            why = str(arguments.pop("why", "")) if tools[name].asks_why else ""
             action = Action(id="r1.1.1", tool=tools[name], arguments=arguments, why=why)
             assert complaint(action) is None, f"{name}: {complaint(action)}"
             shown.add(name)
@@ -198,7 +199,9 @@ def test_every_command_line_in_the_docs_is_understood() -> None:
     assert typed
     for page, line in typed:
         words = shlex.split(line.partition(" #")[0].partition(" > ")[0])[1:]
-        assert parse(words) is not None or "--help" in words or "--version" in words, f"{page}: {line}"
+        assert parse(words) is not None or "--help" in words or "--version" in words, (
+            f"{page}: {line}"
+        )
 
 
 def test_every_link_leads_somewhere() -> None:

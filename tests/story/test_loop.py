@@ -509,6 +509,18 @@ async def test_a_refusal_of_the_provider_is_put_to_a_human() -> None:
     assert await kinds_failed(story) == ["refusal"]
 
 
+async def test_a_key_in_the_words_of_a_provider_is_masked_before_it_is_written_down() -> None:
+    story = loop()
+    story.mask = lambda value: str(value).replace("sk-real", "[key]")
+
+    def refuse(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        raise PermissionError("the key sk-real is not good")
+
+    await story.segment(model=FunctionModel(refuse))
+    assert "sk-real" not in str(await story.entries())
+    assert "[key]" in str(await story.entries())
+
+
 async def test_a_script_that_ends_too_early_has_failed() -> None:
     story = loop([read()])
     end = await story.segment()

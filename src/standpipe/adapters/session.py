@@ -93,7 +93,8 @@ class Session:
     async def model_failed(self, error: Exception, *, url: str | None) -> None:
         """Judge a request the model did not answer, write it down, and wait where waiting helps."""
         record = self.gate.record
-        failed = judged(error, model=self.model, url=url)
+        said = judged(error, model=self.model, url=url)
+        failed = replace(said, message=str(self.mask(said.message)))
         recovery = chosen(
             error, failed, model=self.model, attempt=1 + len(self._failed(here=True)),
             jitter=record.jitter(), wait_seconds_max=record.wait_seconds_max,

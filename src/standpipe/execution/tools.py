@@ -138,6 +138,11 @@ def keep_secrets(values: Mapping[str, str]) -> None:
     _secrets.update(values)
 
 
+def renewed(name: str) -> str:
+    """Return the newest value of a secret this worker was given; empty if it was given none."""
+    return _secrets.get(name, "")
+
+
 def secret(name: str) -> str:
     """Return the value of the secret `name` inside a tool of this home.
 

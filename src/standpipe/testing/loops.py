@@ -118,6 +118,7 @@ class Loop:
     tools: Mapping[str, Tool] = field(default_factory=lambda: OWN)
     clock: FakeClock = field(default_factory=FakeClock)
     model_seconds: float = 5.0
+    mask: Callable[[object], object] = lambda value: value
     during: Callable[[], Awaitable[None]] | None = None
     broken: tuple[str, ...] = ()  # tools at which the runtime itself fails
     run: str | None = None
@@ -149,7 +150,7 @@ class Loop:
         world = self.world()
         self.session = Session(
             gate=replace(gate, executor=world), tools=self.tools, model="script:story",
-            mask=lambda value: value, price=lambda _: None, over_budget=lambda: None,
+            mask=self.mask, price=lambda _: None, over_budget=lambda: None,
             model_seconds=self.model_seconds,
         )  # fmt: skip
         self.model = Asked(self.turns, lambda: self.session.number)

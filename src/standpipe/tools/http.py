@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from standpipe.errors import UsageError
-from standpipe.execution.tools import surroundings, tool
+from standpipe.execution.tools import renewed, surroundings, tool
 from standpipe.policy.egress import Place, host_allowed, listed, listing, read_url
 from standpipe.tools.addresses import EgressRefused, Resolve, reachable, resolve_by_system
 
@@ -104,7 +104,10 @@ class Wire:
     @classmethod
     def here(cls) -> "Wire":
         settings = msgspec.convert(dict(surroundings().settings), _Settings)
-        named = (msgspec.structs.replace(one, name=name) for name, one in settings.secrets.items())
+        named = (
+            msgspec.structs.replace(one, name=name, value=renewed(name) or one.value)
+            for name, one in settings.secrets.items()
+        )
         return cls(settings.egress.allow, tuple(one for one in named if one.value))
 
 

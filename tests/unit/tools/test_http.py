@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from standpipe.execution.tools import Surroundings, settle_in
+from standpipe.execution.tools import Surroundings, keep_secrets, settle_in
 from standpipe.tools import http
 from standpipe.tools.addresses import EgressRefused, is_public
 from standpipe.tools.http import Ask, Credential, HttpFailure, Wire, follow, http_get, http_send
@@ -357,3 +357,14 @@ def test_an_address_that_is_not_public_is_told(address: str) -> None:
 )
 def test_a_public_address_is_told(address: str) -> None:
     assert is_public(address)
+
+
+async def test_a_renewed_credential_is_used_from_the_next_request_on(site: Site) -> None:
+    host = f"127.0.0.1:{site.port}"
+    allow(host, SHOP=secret(host, query="key={}"))
+    keep_secrets({"SHOP": "a-newer-token-0002"})
+    try:
+        await http_get(site.url("/json"))
+    finally:
+        keep_secrets({"SHOP": ""})
+    assert "key=a-newer-token-0002" in site.asked[-1]
