@@ -356,9 +356,18 @@ async def test_a_result_of_fifty_megabytes_is_refused_and_the_worker_lives(home:
         result = await bench.result("large", size=50_000_000)
         assert isinstance(result, Raised)
         assert result.fault.type == "ResultTooLarge"
-        fits = await bench.result("large", size=8_000_000)
+        fits = await bench.result("large", size=200_000)
         assert isinstance(fits, Returned)
-        assert len(str(fits.value)) == 8_000_000
+        assert len(str(fits.value)) == 200_000
+
+
+async def test_a_result_no_model_could_read_is_cut_and_says_so(home: Path) -> None:
+    async with working(home) as bench:
+        cut = await bench.result("large", size=8_000_000)
+        assert isinstance(cut, Returned)
+        assert str(cut.value).endswith(
+            "[cut here: 8000000 characters in all, 262144 shown; ask for less]"
+        )
 
 
 async def test_a_result_that_is_not_json_is_refused(home: Path) -> None:

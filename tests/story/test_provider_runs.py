@@ -111,7 +111,9 @@ async def played(
 
 
 @pytest.mark.parametrize("model", [OPENAI, ANTHROPIC, STREAMED])
-async def test_a_run_with_a_real_client_reads_writes_and_is_done(ask: Ask, model: str) -> None:
+async def test_a_run_with_a_real_client_reads_writes_and_is_done(
+    ask: Ask, runtime: Runtime, model: str
+) -> None:
     ran = await ask(model, READ, WRITE, DONE)
     assert (ran.report.status, ran.report.summary, len(ran.requests)) == ("done", "Summed up.", 3)
     assert (runtime.home / "workspace/sum.txt").read_text() == "hi"

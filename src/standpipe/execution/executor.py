@@ -30,6 +30,7 @@ from standpipe.execution.pool import GRACE_SECONDS, Pool
 from standpipe.execution.workspace import Workspace
 
 Inner = Callable[[Action], Awaitable[object]]
+OUTPUT_CHARACTERS_MAX = 256 * 1024
 _REFRESH_SECONDS_MIN = 30.0
 
 
@@ -163,7 +164,9 @@ class Executor:
         seconds = action.tool.timeout_seconds
         if inner := self._inner.get(action.tool.name):
             return self._masked(await _in_process(inner, action, seconds=seconds))
-        return self._masked(await self._asked(_request("call", action, key), seconds=seconds))
+        return _shortened(
+            self._masked(await self._asked(_request("call", action, key), seconds=seconds))
+        )
 
     async def _asked(self, request: Request | Raised, *, seconds: float) -> Result:
         if isinstance(request, Raised):
@@ -203,6 +206,21 @@ class Executor:
 
     def _masked(self, result: Result) -> Result:
         return msgspec.convert(self._mask(msgspec.to_builtins(result)), Result)
+
+
+def _shortened(result: Result) -> Result:
+    """Cut what no model could read; the note says what is missing."""
+    if not isinstance(result, Returned):
+        return result
+    text = (
+        result.value
+        if isinstance(result.value, str)
+        else msgspec.json.encode(result.value).decode()
+    )
+    if len(text) <= OUTPUT_CHARACTERS_MAX:
+        return result
+    cut = f"[cut here: {len(text)} characters in all, {OUTPUT_CHARACTERS_MAX} shown; ask for less]"
+    return Returned(f"{text[:OUTPUT_CHARACTERS_MAX]}\n{cut}")
 
 
 async def _in_process(inner: Inner, action: Action, *, seconds: float) -> Result:
