@@ -39,6 +39,7 @@ docs: $(VENV)/.developer
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "standpipe needs Python 3.11 or newer; hint: make demo PYTHON=python3.12" >&2; exit 2; }
+	@echo "installing standpipe into $(VENV) (the first time this takes about a minute)" >&2
 ifdef UV
 	@test -x $(BIN)/python || $(UV) venv -q --python $(PYTHON) $(VENV)
 	@$(UV) pip install -q --python $(BIN)/python -e .
@@ -51,6 +52,7 @@ endif
 	@touch $@
 
 $(VENV)/.developer: $(VENV)/.installed pyproject.toml
+	@echo "installing what the tests need into $(VENV)" >&2
 ifdef UV
 	@$(UV) pip install -q --python $(BIN)/python --group dev
 else

@@ -182,8 +182,13 @@ def find_home(path: Path | str | None = None) -> Path:
         NotFoundError: there is no such folder, or no standpipe.toml in it.
     """
     home = Path(path or ".").expanduser().absolute()
+    if home.exists() and not home.is_dir():
+        raise NotFoundError(f"`{home}` is a file, not a home", hint="name its folder: --home DIR")
     if not home.is_dir():
         raise NotFoundError(f"no folder `{home}`", hint=f"standpipe init {path or 'DIR'}")
+    if (home / SETTINGS).is_dir():
+        hint = f"move it away, then `standpipe init {path or 'DIR'}` writes the file"
+        raise NotFoundError(f"`{home / SETTINGS}` is a folder, not a file", hint=hint)
     if not (home / SETTINGS).is_file():
         hint = f"standpipe init {path or 'DIR'}, or name the home with --home DIR"
         raise NotFoundError(f"no {SETTINGS} in `{home}`", hint=hint)

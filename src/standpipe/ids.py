@@ -8,8 +8,9 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-from standpipe.errors import NotFoundError
+from standpipe.errors import NotFoundError, UsageError
 
+CALLER_ID_MAX = 200
 HOME = "home"  # the stream of the home, beside the streams of the runs
 
 
@@ -59,6 +60,17 @@ def run_of(action: str) -> str:
         'r12'
     """
     return action.partition(".")[0]
+
+
+def caller_id(text: str) -> str:
+    """Return the caller's own name for a run; one that could be mistaken for a run is refused."""
+    if re.fullmatch(r"r\d+", text, re.IGNORECASE):
+        hint = "ids like `r12` are given by the journal; choose another word"
+        raise UsageError(f"`{text}` cannot be the caller's id of a run", hint=hint)
+    if not text.isprintable() or len(text) > CALLER_ID_MAX:
+        hint = f"at most {CALLER_ID_MAX} visible characters, for example `mail-2026-11-22`"
+        raise UsageError(f"`{text}` cannot be the caller's id of a run", hint=hint)
+    return text
 
 
 def natural(text: str) -> tuple[tuple[int, str], ...]:

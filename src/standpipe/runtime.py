@@ -24,13 +24,13 @@ from standpipe.config import Settings, environment, find_home, load_settings
 from standpipe.desk.blockers import blocker_rows
 from standpipe.desk.report import Report, report
 from standpipe.engines.inline import InlineEngine
-from standpipe.errors import ConfigError
+from standpipe.errors import ConfigError, NotFoundError
 from standpipe.execution.executor import Executor, Inner
 from standpipe.execution.pool import Home, Pool
 from standpipe.execution.workspace import Workspace
 from standpipe.gate import Gate
 from standpipe.governor.budget import Limits, over
-from standpipe.ids import digest, match
+from standpipe.ids import caller_id as name_of_caller, digest, match
 from standpipe.journal.ending import End
 from standpipe.journal.entries import (
     AnswerGiven,
@@ -50,7 +50,7 @@ from standpipe.journal.views import created, interrupted_tree, open_blockers
 from standpipe.memory.brain import Brain
 from standpipe.memory.decisions import Decisions
 from standpipe.memory.tasks import Tasks
-from standpipe.memory.upkeep import Upkeep, acceptance_of, goal_of, past_runs
+from standpipe.memory.upkeep import Upkeep, acceptance_of, goal_of
 from standpipe.security.checklist import Checklist
 from standpipe.security.secrets import Masker
 from standpipe.stores.sqlite import SqliteStore
@@ -103,6 +103,7 @@ class Runtime:
         """
         folder = find_home(home)
         settings = load_settings(folder)
+        _prepare(folder)
         environment.quieten_libraries()
         known = environment.take_secrets(settings)
         runtime = cls(
@@ -114,7 +115,7 @@ class Runtime:
             tools={},
             masker=Masker(known, key=digest(str(folder).encode()).encode()),
             credentials=environment.take_model_credentials(),
-            model=model or settings.model or "",
+            model=(settings.model or "") if model is None else model,
         )
         for name, value in runtime.credentials.items():
             if name.endswith("_KEY"):
@@ -139,7 +140,7 @@ class Runtime:
         listener: Listener | None = None,
     ) -> Report:
         """Begin a run, or go on with the one that has this `caller_id`, and take it to an end."""
-        known = await self._called(caller_id) if caller_id else None
+        known = await self._called(name_of_caller(caller_id)) if caller_id else None
         run = known or await self._begin(task, caller_id=caller_id, scope=scope)
         return await self.resume(run, listener=listener)
 
@@ -162,11 +163,12 @@ class Runtime:
         self._build_model(
             self.model, lambda: 0
         )  # a wrong name or key is told before anything starts
+        Brain.open(self.home).boot()  # so is a brain that cannot be read
+        self._check_scope(scope)
         number = await self.store.number("task")
         file = Upkeep(self.home).task(typed, number=number, now=self.clock.now())
         narrowed = tuple(scope) if scope else file.task.tools or None
-        if narrowed and (unknown := [name for name in narrowed if name not in self.tools]):
-            match(unknown[0], self.tools, what="tool")
+        self._check_scope(narrowed)
         body = RunCreated(
             task=self.masker.mask_text(goal_of(file.task)),
             agent=self.home.name,
@@ -178,6 +180,13 @@ class Runtime:
             scope=narrowed,
         )
         return await self.store.create(body)
+
+    def _check_scope(self, names: Sequence[str] | None) -> None:
+        for name in names or ():
+            if name not in self.tools:
+                raise NotFoundError(
+                    f"no tool `{name}`", hint=f"tools here: {', '.join(sorted(self.tools))}"
+                )
 
     async def _segment(self, run: str, listener: Listener | None) -> None:
         """Own the run, work, and write down how it ended."""
@@ -199,7 +208,7 @@ class Runtime:
         await self._learn(journal, upkeep)
         await journal.append(*_ending(end, journal))
         upkeep.ended(asked.task_id, end, now=self.clock.now())
-        upkeep.draw_state((), await self._rows())
+        await upkeep.draw_state(self.store)
         await self.store.seal()
 
     async def _work(self, journal: Journal, asked: RunCreated) -> End:
@@ -231,9 +240,8 @@ class Runtime:
         for entry in journal.entries:
             if isinstance(entry.body, BootLoaded):
                 return entry.body.text
-        brain = Brain.open(self.home)
         task = Tasks(self.home).read(asked.task_id).task
-        pack = brain.boot(runs=past_runs(await self._rows()), task=task)
+        pack = await Upkeep(self.home).pack(self.store, task=task, but=journal.run)
         text = self.masker.mask_text(pack.text)
         await journal.append(Draft(journal.run, BootLoaded(text, pack.tokens, pack.budget_tokens)))
         return text
@@ -324,7 +332,7 @@ class Runtime:
         return Executor(
             clock=self.clock,
             builtin=builtin,
-            home=own if tools_py.is_file() else None,
+            home=own if tools_py.exists() else None,
             workspace=Workspace(workspace, self.home / STATE_FOLDER / "blobs"),
             inner={tool.name: self._inner(tool.name) for tool in TOOLS},
             mask=self.masker.mask,
@@ -344,7 +352,8 @@ class Runtime:
     async def _row(self, typed: str) -> RunRow:
         rows = {row.id: row for row in await self._rows()}
         by_caller = {row.caller_id: row for row in rows.values() if row.caller_id}
-        return by_caller.get(typed) or rows[match(typed, rows, what="run")]
+        known = typed not in rows and by_caller.get(typed)
+        return known or rows[match(typed, rows, what="run")]
 
     async def _rows(self) -> list[RunRow]:
         found = await self.store.rows(RUNS)
@@ -355,6 +364,15 @@ class Runtime:
 
         pid = os.getpid()
         return SegmentStarted("inline", pid, started(pid), standpipe.__version__)
+
+
+def _prepare(home: Path) -> None:
+    """Refuse a brain that this version cannot read; make the folder git does not keep when it is empty."""
+    Brain.open(home)
+    workspace = home / "workspace"
+    if workspace.exists() and not workspace.is_dir():
+        raise ConfigError("`workspace` is a file, not a folder", hint="move it away, and try again")
+    workspace.mkdir(exist_ok=True)
 
 
 def _jitter() -> float:

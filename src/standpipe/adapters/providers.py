@@ -51,7 +51,7 @@ def build_model(
         UsageError: no such provider, script or key.
     """
     provider, model_name = parse_model_id(name)
-    if provider == "script":
+    if provider == "script" and model_name:
         return ScriptModel(load_script(_script_path(model_name, home)), next_turn)
     if provider is None or not model_name:
         raise UsageError(f"model `{name}` is not of the form `provider:model`", hint=_hint(name))

@@ -74,7 +74,7 @@ class Session:
         """Write down what the model is about to be asked."""
         number = self.number + 1
         for part in messages[-1].parts:
-            if isinstance(part, ToolReturnPart) and part.tool_call_id in self._unknown:
+            if type(part) is ToolReturnPart and part.tool_call_id in self._unknown:
                 part.content = self._unknown.pop(part.tool_call_id)  # with the nearest name
         entry = request_entry(messages, number=number, model=self.model)
         await self.gate.record.journal.append(Draft(str(number), entry))

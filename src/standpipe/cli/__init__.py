@@ -39,12 +39,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(arguments: Sequence[str]) -> int:
+    _refuse_bytes(arguments)
     parsed = parse(arguments)
     if parsed is None:
         return 0
     module, _, name = parsed.command.runs.partition(":")
     run = getattr(import_module(module), name)
     return int(run(parsed.options))
+
+
+def _refuse_bytes(arguments: Sequence[str]) -> None:
+    """Refuse what the shell passed on and is no text; no file of the home could hold it."""
+    for word in arguments:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"`{word}` is not UTF-8 text", hint="type it in UTF-8") from None
 
 
 def _told(error: Exception) -> int:

@@ -170,12 +170,15 @@ def _status(parser: ArgumentParser) -> None:
 
 
 def _report(parser: ArgumentParser) -> None:
+    what = "its id, a prefix of it, or the caller's --id; without it the last run"
+    parser.add_argument("run", nargs="?", metavar="RUN", help=what)
+    _home(parser)
     form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--md", action="store_true", help="print Markdown")
     form.add_argument(
         "--script", action="store_true", help="print the run as a script for --model script:FILE"
     )
-    _with_run(parser)
 
 
 def _why(parser: ArgumentParser) -> None:
@@ -219,6 +222,7 @@ def _demo(parser: ArgumentParser) -> None:
 
 
 def _nothing(parser: ArgumentParser) -> None:
+    _home(parser)
     parser.add_argument("anything", nargs="*", help="not in this version yet")
 
 

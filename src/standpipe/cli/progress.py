@@ -22,6 +22,7 @@ from standpipe.journal.entries import (
     ModelResponded,
     Proposed,
     Reconciled,
+    SegmentEnded,
     Settled,
 )
 
@@ -53,7 +54,7 @@ class Progress:
         self.after_seq = entry.seq
         told = self._teller.tell(entry)
         self._follow(entry)
-        if told:
+        if told and not _gave_way(entry):
             self._tell(told)
 
     def remember(self, entries: Iterable[Entry]) -> None:
@@ -122,6 +123,11 @@ class Progress:
         from rich.text import Text
 
         return Text(self.status(), style=STYLES[Tone.QUIET], overflow="ellipsis", no_wrap=True)
+
+
+def _gave_way(entry: Entry) -> bool:
+    """Return whether this process stops in the middle: the error that ends it says why, once."""
+    return isinstance(entry.body, SegmentEnded) and entry.body.ended == "yielded"
 
 
 def _with_why(call: Proposed | None) -> str:

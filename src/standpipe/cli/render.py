@@ -36,7 +36,7 @@ def report_lines(report: Report, *, home: str | None = None) -> Lines:
 def fleet_lines(fleet: Fleet) -> Lines:
     """Yield one line per run."""
     cost = fleet.cost.total_usd
-    spent = "" if cost is None else f", ${cost:.2f}"
+    spent = f", ${cost:.2f}" if cost else ""
     yield f"{sentence_of(fleet)}{spent}", Tone.PLAIN
     for run in fleet.runs:
         yield from _run(run)

@@ -16,7 +16,7 @@ from standpipe.ids import match, natural
 from standpipe.journal.entries import Entry
 from standpipe.journal.projections import RunRow
 from standpipe.journal.store import Store
-from standpipe.runtime import open_store
+from standpipe.runtime import STATE_FOLDER, open_store
 
 R = TypeVar("R")
 
@@ -31,6 +31,11 @@ async def journal(home: Path) -> AsyncGenerator[Store]:
         await store.close()
 
 
+def began(home: str | None) -> bool:
+    """Return whether anything ever ran in this home."""
+    return (find_home(home) / STATE_FOLDER / "journal.db").exists()
+
+
 def asked(home: str | None, question: Callable[[Store], Coroutine[Any, Any, R]]) -> R:
     """Put one question to the journal of a home."""
 
@@ -42,17 +47,18 @@ def asked(home: str | None, question: Callable[[Store], Coroutine[Any, Any, R]])
 
 
 def meant(rows: Mapping[str, RunRow], typed: str | None) -> RunRow:
-    """Return the run a person meant.
+    """Return the run a person meant; a run's own id comes before what a caller called another one.
 
     Raises:
         NotFoundError: none, or more than one, fits.
     """
-    if not typed:
+    if typed is None:
         if not rows:
             raise NotFoundError("there is no run in this home yet", hint='standpipe run "TASK"')
         return max(rows.values(), key=lambda row: natural(row.id))
     callers = {row.caller_id: row for row in rows.values() if row.caller_id}
-    return callers[typed] if typed in callers else rows[match(typed, rows, what="run")]
+    known = typed not in rows and callers.get(typed)
+    return known or rows[match(typed, rows, what="run")]
 
 
 def where(row: RunRow) -> str:

@@ -7,13 +7,12 @@ Rule 3: what a run that is over still asks is withdrawn, unless the answer mends
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import msgspec
 from msgspec import Struct
 
 from standpipe.desk.report import FINAL, Call
 from standpipe.ids import natural
 from standpipe.journal.entries import BlockedRaised
-from standpipe.journal.projections import BLOCKERS, RUNS, BlockerRow, RunRow
+from standpipe.journal.projections import BLOCKERS, RUNS, BlockerRow, RunRow, read_row
 from standpipe.journal.store import Store
 
 _ORDER = ("in_doubt", "approval", "question", "failure", "wait")
@@ -52,13 +51,13 @@ async def inbox(store: Store, *, now: str, run: str = "") -> list[Waiting]:
 async def run_rows(store: Store) -> dict[str, RunRow]:
     """Return the runs of a home by id."""
     rows = await store.rows(RUNS)
-    return {key: msgspec.json.decode(row, type=RunRow) for key, row in rows.items()}
+    return {key: read for key, row in rows.items() if (read := read_row(RunRow, row))}
 
 
 async def blocker_rows(store: Store) -> dict[str, BlockerRow]:
     """Return every question that was ever asked, by id."""
     rows = await store.rows(BLOCKERS)
-    return {key: msgspec.json.decode(row, type=BlockerRow) for key, row in rows.items()}
+    return {key: read for key, row in rows.items() if (read := read_row(BlockerRow, row))}
 
 
 def is_open(row: BlockerRow, run: RunRow | None) -> bool:

@@ -287,8 +287,13 @@ def _source(path: Path) -> Source:
                 hint="move data into files beside it",
             )
         return Source(str(path), path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path.name}: {error}", hint="tools.py is UTF-8 text") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path.name}: this is not UTF-8 text", hint="save it as UTF-8"
+        ) from error
+    except OSError as error:
+        hint = "tools.py is a file with UTF-8 text that you may read"
+        raise ConfigError(f"{path.name}: {error.strerror}", hint=hint) from error
 
 
 def _place(init: Init) -> str:

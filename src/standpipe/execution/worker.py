@@ -23,6 +23,7 @@ from pathlib import Path
 from types import ModuleType
 
 from standpipe.actions import Raised, Returned
+from standpipe.errors import StandpipeError
 from standpipe.execution import faults
 from standpipe.execution.frames import (
     RESULT_BYTES_MAX,
@@ -153,7 +154,9 @@ def _broken(error: BaseException, source: Source | None) -> Broken:
     if source is not None:
         # The line of tools.py that led there, not the inside of a library.
         own = [number for name, number in places if name == source.path]
-        file, line = (source.path, own[-1]) if own else (file, line)
+        file, line = source.path, own[-1] if own else 0
+    if isinstance(error, StandpipeError):
+        return Broken(file, line, error.message, error.hint)
     hint = ""
     if isinstance(error, ModuleNotFoundError) and error.name:
         hint = f"install `{error.name}` where standpipe is installed ({sys.prefix})"

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from standpipe.errors import BrokenJournalError
 from standpipe.governor.fingerprint import Fingerprints
 from standpipe.governor.recovery import Refresh, Retry, Wait
 from standpipe.governor.sites import Site, failed, opened, resolved, resolves
@@ -118,8 +119,18 @@ def project(entry: Entry, look: Look) -> list[Update]:
 
 
 def read_row(kind: type[R], found: bytes | None) -> R | None:
-    """Read a row of a projection, if there is one."""
-    return None if found is None else msgspec.json.decode(found, type=kind)
+    """Read a row of a projection, if there is one.
+
+    Raises:
+        BrokenJournalError: what is kept there is no such row.
+    """
+    try:
+        return None if found is None else msgspec.json.decode(found, type=kind)
+    except msgspec.DecodeError as error:
+        raise BrokenJournalError(
+            f"a row of the journal's {kind.__name__} cannot be read: {error}",
+            hint="restore `.standpipe/journal.db` from a backup",
+        ) from error
 
 
 def _run(entry: Entry, look: Look) -> list[Update]:

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from standpipe.errors import StateError
+from standpipe.errors import BrokenJournalError, StateError
 from standpipe.journal.entries import GENESIS, Entry, encode, link
 from standpipe.journal.states import State, step
 from standpipe.journal.store import Store
@@ -26,7 +26,11 @@ async def verify(store: Store) -> Verdict:
     broken: list[str] = []
     count = 0
     for name in names:
-        entries = await store.read(name)
+        try:
+            entries = await store.read(name)
+        except BrokenJournalError as error:
+            broken.append(f"{name}: {error.message}")
+            continue
         count += len(entries)
         broken += _faults(name, list(entries))
     return Verdict(len(names), count, tuple(broken))

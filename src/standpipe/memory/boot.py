@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from standpipe.errors import UsageError
+from standpipe.errors import ConfigError, UsageError
 from standpipe.files import read_text
 from standpipe.ids import natural
 from standpipe.memory.decisions import Decision, Decisions
@@ -45,9 +45,9 @@ def boot(
     identity, pinned = _people(brain, "IDENTITY.md"), _people(brain, "PINNED.md")
     inbox = _inbox(brain)
     parts = [
-        Part("Who you are", 1500, [*_items(identity), *_guards(guards)]),
-        Part("Always true", 500, _items(pinned)),
-        Part("Messages from people", 500, _items(inbox), newest_last=True),
+        Part("Who you are", 1500, [*_said(identity), *_guards(guards)]),
+        Part("Always true", 500, _said(pinned)),
+        Part("Messages from people", 500, _said(inbox), newest_last=True),
         Part("Where things stand", 1000, _state_items(state)),
         Part("Open tasks", 2500, [_task_item(one) for one in _leased_first(tasks.tasks)]),
         Part("Lessons", 1200, [_lesson_item(one) for one in matched]),
@@ -55,19 +55,22 @@ def boot(
     ]
     broken = [*tasks.broken, *lessons.broken, *decisions.broken]
     missing = [
-        *_broken([*broken, *_broken_of([*identity, *pinned, *inbox])]),
+        *_broken([*broken, *_broken_of(inbox)]),
         *_unmatched(lessons.lessons, matched),
         *_unloaded(brain),
     ]
     return fit(parts, budget_tokens=budget_tokens, omitted=missing)
 
 
-def _people(brain: Path, name: str) -> list[Item | Broken]:
+def _people(brain: Path, name: str) -> list[Item]:
     path = brain / name
     if not path.exists():
         return []
     label = "operator" if name == "IDENTITY.md" else "human"
-    return [_read(path, name, label=label, why="people wrote it for every session", required=True)]
+    read = _read(path, name, label=label, why="people wrote it for every session", required=True)
+    if isinstance(read, Broken):  # an agent that does not know who it is does not start
+        raise ConfigError(read.message, hint=read.hint)
+    return [read]
 
 
 def _inbox(brain: Path) -> list[Item | Broken]:
@@ -91,7 +94,7 @@ def _read(path: Path, place: str, *, label: str, why: str, required: bool) -> It
     return Item(path=place, title=title, text=text, label=label, why=why, required=required)
 
 
-def _items(found: Iterable[Item | Broken]) -> list[Item]:
+def _said(found: Iterable[Item | Broken]) -> list[Item]:
     return [one for one in found if isinstance(one, Item) and one.text.strip()]
 
 

@@ -21,6 +21,7 @@ from standpipe.files import (
     convert,
     dump_front_matter,
     fsync_folder,
+    line_of,
     load_front_matter,
     read_text,
 )
@@ -92,7 +93,8 @@ _HINTS = {
     "status": "the directory is the status: move the file to open/, blocked/, done/ or failed/"
 }
 _BY_MONTH = {Status.DONE, Status.FAILED}
-_FREE_TEXT = {"title": 400, "goal": 8_000, "next": 1_000, "blocked_on": 1_000}  # characters
+GOAL_MAX = 8_000  # characters
+_FREE_TEXT = {"title": 400, "goal": GOAL_MAX, "next": 1_000, "blocked_on": 1_000}  # characters
 
 
 class Tasks:
@@ -238,7 +240,7 @@ class Tasks:
     def _load(self, path: Path) -> TaskFile:
         name = f"brain/{self._relative(path)}"
         head = load_front_matter(read_text(path, limit_bytes=FILE_BYTES), name=name)
-        task = convert(head.located, Task, name=name, hints=_HINTS, scalars_as_text=True)
+        task = _task_in(head.located, name)
         if task.id != path.stem:
             line = head.lines.get(("id",), 1)
             hint = "the name of the file and its `id` are the same: correct one of them"
@@ -267,10 +269,23 @@ class Tasks:
         return path.relative_to(self._brain).as_posix()
 
 
-def read_task(text: str, *, name: str) -> Task:
-    """Return the task that `text` holds (a task file that lies outside the brain)."""
+def read_task(text: str, *, name: str) -> TaskFile:
+    """Return the task that `text` holds (a file outside the brain); its `id` may be left out."""
     head = load_front_matter(text, name=name)
-    return convert(head.located, Task, name=name, hints=_HINTS, scalars_as_text=True)
+    located = Located({"id": "", **head.values}, head.lines)
+    return TaskFile(_task_in(located, name), Status.OPEN, name, head.body)
+
+
+def _task_in(located: Located, name: str) -> Task:
+    task = convert(located, Task, name=name, hints=_HINTS, scalars_as_text=True)
+    for number, one in enumerate(task.acceptance):
+        if not (
+            one.strip() if isinstance(one, str) else set(one) == {"run"} and one["run"].strip()
+        ):
+            line = line_of(located.lines, ("acceptance", number))
+            hint = "write a sentence, or `- run: COMMAND`"
+            raise ConfigError(f"{name}:{line}: nobody can tell whether this is accepted", hint=hint)
+    return task
 
 
 def _believed(copies: list[TaskFile]) -> list[TaskFile]:

@@ -10,14 +10,17 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from standpipe.errors import UsageError
+from standpipe.errors import NotFoundError, UsageError
 from standpipe.files import read_text
+from standpipe.governor.sites import Site
 from standpipe.ids import task_id
 from standpipe.journal.ending import End
 from standpipe.journal.entries import Acceptance, Draft, Entry, LessonRecorded, Settled
-from standpipe.journal.projections import RunRow
+from standpipe.journal.projections import RUNS, SITES, RunRow, read_row
+from standpipe.journal.store import Store
 from standpipe.memory.brain import Brain
 from standpipe.memory.lessons import Failure, Lessons, statement
+from standpipe.memory.pack import BUDGET_TOKENS, Pack
 from standpipe.memory.state import PastFailure, PastRun
 from standpipe.memory.tasks import Status, Task, TaskFile, Tasks, read_task
 from standpipe.outcomes.outcome import Failed, Kind
@@ -31,6 +34,7 @@ _FOLDERS: Mapping[str, Status] = {
 _NO_LESSON = {Kind.CHECKLIST, Kind.GAVE_UP, Kind.DENIED, Kind.UNKNOWN_TOOL}
 _TASK_BYTES = 256 * 1024
 _TITLE = 80
+_PATH_MAX = 1_000
 _SHOWN = 5
 
 
@@ -51,15 +55,10 @@ class Upkeep:
         text = typed.strip()
         if text[:2].upper() == "T-" and text[2:].isdecimal():
             return tasks.read(text.upper())
-        path = Path(text) if text.endswith(".md") and "\n" not in text else None
-        if path and (path.is_file() or (self.home / path).is_file()):
-            found = path if path.is_file() else self.home / path
-            task = read_task(read_text(found, limit_bytes=_TASK_BYTES), name=str(path))
-            return _taken_over(tasks, task, number=number, now=now)
-        if not text:
-            raise UsageError(
-                "the task is empty", hint='say what is to be done: standpipe run "..."'
-            )
+        if path := _file_named(text, self.home):
+            outside = read_task(read_text(path, limit_bytes=_TASK_BYTES), name=text)
+            return _taken_over(tasks, outside, number=number, now=now)
+        _check_words(text)
         first = text.splitlines()[0]
         title = first if len(first) <= _TITLE else f"{first[:_TITLE]}…"
         name = task_id(max(number, tasks.highest_number() + 1))
@@ -99,10 +98,20 @@ class Upkeep:
                 case _:
                     pass
 
-    def draw_state(self, failures: Sequence[PastFailure], runs: Sequence[RunRow]) -> None:
-        """Draw STATE.md for people; boot never reads it."""
+    async def pack(
+        self, store: Store | None, *, budget_tokens: int = BUDGET_TOKENS, task: Task | None = None,
+        but: str = "",
+    ) -> Pack:  # fmt: skip
+        """Return what a session loads; `but` is the run that asks and is not told of itself."""
+        failures, runs = await _past(store, but=but)
         brain = Brain.open(self.home)
-        brain.write_state(brain.state(failures=failures, runs=past_runs(runs)))
+        return brain.boot(budget_tokens, failures=failures, runs=runs, task=task)
+
+    async def draw_state(self, store: Store) -> None:
+        """Draw STATE.md for people; boot never reads it."""
+        failures, runs = await _past(store)
+        brain = Brain.open(self.home)
+        brain.write_state(brain.state(failures=failures, runs=runs))
 
     def _move(self, name: str, to: Status, *, now: datetime, blocked_on: str) -> None:
         tasks = Tasks(self.home)
@@ -124,20 +133,73 @@ def acceptance_of(task: Task) -> tuple[Acceptance, ...]:
     )
 
 
-def past_runs(rows: Sequence[RunRow]) -> list[PastRun]:
-    """Return the last runs, newest first."""
-    newest = sorted(rows, key=lambda row: row.last_at, reverse=True)[:_SHOWN]
-    return [
-        PastRun(id=row.id, status=row.status, task=row.task_id, at=row.last_at) for row in newest
-    ]
+async def _past(store: Store | None, *, but: str = "") -> tuple[list[PastFailure], list[PastRun]]:
+    """Return the failures that still count and the last runs, newest first."""
+    if store is None:
+        return [], []
+    sites = [row for text in (await store.rows(SITES)).values() if (row := read_row(Site, text))]
+    rows = [row for text in (await store.rows(RUNS)).values() if (row := read_row(RunRow, text))]
+    failures = sorted((site for site in sites if site.count), key=_last, reverse=True)[:_SHOWN]
+    runs = sorted((row for row in rows if row.id != but), key=_ended, reverse=True)[:_SHOWN]
+    return (
+        [PastFailure(tool=f.tool, kind=f.kind, count=f.count, at=f.last_at) for f in failures],
+        [PastRun(id=r.id, status=r.status, task=r.task_id, at=r.last_at) for r in runs],
+    )
 
 
-def _taken_over(tasks: Tasks, task: Task, *, number: int, now: datetime) -> TaskFile:
+def _last(site: Site) -> str:
+    return site.last_at
+
+
+def _ended(row: RunRow) -> str:
+    return row.last_at
+
+
+def _file_named(text: str, home: Path) -> Path | None:
+    """Return the task file that `text` names, from here or from the home."""
+    if not text.endswith(".md") or "\n" in text or "\0" in text or len(text) > _PATH_MAX:
+        return None
+    for path in (Path(text), home / text):
+        if path.is_file():
+            return path
+    return None
+
+
+def _check_words(text: str) -> None:
+    """Refuse what no agent could work on.
+
+    Raises:
+        UsageError: it is empty, larger than a task may be, or no text.
+    """
+    if not text.strip():
+        hint = 'say what is to be done: standpipe run "..."'
+        raise UsageError("the task is empty", hint=hint)
+    if len(text.encode(errors="replace")) > _TASK_BYTES:
+        what = f"the task is larger than {_TASK_BYTES // 1024} KiB"
+        raise UsageError(
+            what, hint="put the text into a file in workspace/ and name it in the task"
+        )
+    if "\0" in text:
+        raise UsageError("the task holds a NUL character", hint="give it as plain text")
+
+
+def _taken_over(tasks: Tasks, outside: TaskFile, *, number: int, now: datetime) -> TaskFile:
+    """Copy a task file into the brain; the same file again is the same task."""
+    task = outside.task
+    _check_words(goal_of(task))
     try:
-        return tasks.read(task.id)
-    except UsageError:
+        known = tasks.read(task.id)
+    except NotFoundError:
         new = task.id or task_id(max(number, tasks.highest_number() + 1))
-        return tasks.create(replace(task, id=new), now=now)
+        return tasks.create(replace(task, id=new), body=outside.body, now=now)
+    if (_asks(known), known.body) != (_asks(outside), outside.body):
+        hint = f"give `{outside.path}` another `id`, or change `brain/{known.path}`"
+        raise UsageError(f"task `{task.id}` exists, and asks for something else", hint=hint)
+    return known
+
+
+def _asks(file: TaskFile) -> tuple[object, ...]:
+    return file.task.title, file.task.goal, file.task.tools, file.task.acceptance
 
 
 def _teaches(entry: Entry, known: set[str]) -> bool:

@@ -233,9 +233,9 @@ def _open(path: Path, *, create: bool) -> sqlite3.Connection:
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     db = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
+    version = _version(db, path)
     for pragma in ("journal_mode=wal", "synchronous=full", "foreign_keys=on"):
         db.execute(f"pragma {pragma}")
-    version = db.execute("pragma user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
         raise JournalError(
             f"journal `{path}` has schema {version}, this standpipe knows {SCHEMA_VERSION}",
@@ -244,6 +244,17 @@ def _open(path: Path, *, create: bool) -> sqlite3.Connection:
     if version == 0:
         _create_schema(db)
     return db
+
+
+def _version(db: sqlite3.Connection, path: Path) -> int:
+    """Return the schema version, 0 where there is none yet; nothing is written into a foreign file."""
+    owner = db.execute("pragma application_id").fetchone()[0]
+    if owner != APPLICATION_ID and db.execute("select count(*) from sqlite_master").fetchone()[0]:
+        raise BrokenJournalError(
+            f"`{path}` is a database, but no journal of standpipe",
+            hint="move it away, or restore the journal from a backup",
+        )
+    return int(db.execute("pragma user_version").fetchone()[0])
 
 
 def _create_schema(db: sqlite3.Connection) -> None:

@@ -41,8 +41,15 @@ def all_tools(offered: Iterable[Tool], settings: Settings) -> dict[str, Tool]:
     """Return every tool of a home by name, as the operator wants it.
 
     Raises:
-        ConfigError: a tool names an alternate that does not exist.
+        ConfigError: a tool takes a name of the agent's own tools, or names an alternate that
+            does not exist.
     """
+    offered = tuple(offered)
+    own = {tool.name for tool in offered if tool.origin == "agent"}
+    for tool in offered:
+        if tool.name in own and tool.origin != "agent":
+            hint = f"rename it; these names are taken: {', '.join(sorted(own))}"
+            raise ConfigError(f"tools.py: `{tool.name}` is the agent's own tool", hint=hint)
     known = {tool.name: declared(tool, settings.tools.get(tool.name)) for tool in offered}
     for tool in known.values():
         for name in tool.alternates:

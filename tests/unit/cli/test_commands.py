@@ -170,12 +170,18 @@ def test_a_wrong_name_is_one_line_and_a_hint(
     assert [line.partition(":")[0] for line in said_lines] == ["error", "hint"]
 
 
-def test_a_home_without_a_journal_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("words", "said"), [(["status"], "no runs yet\n"), (["inbox"], "nothing waits for you\n")]
+)
+def test_a_home_in_which_nothing_ran_yet_is_no_error(
+    tmp_path: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "standpipe.toml").write_text("")
-    assert typed(tmp_path, "status") == 2
+    assert typed(tmp_path, *words) == 0
+    assert capsys.readouterr().out == said
+    assert typed(tmp_path, "report") == 2
     assert "hint:" in capsys.readouterr().err
+    assert not (tmp_path / STATE_FOLDER).exists()
 
 
 def test_a_person_is_asked_until_the_answer_fits(

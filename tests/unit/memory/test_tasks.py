@@ -19,7 +19,7 @@ CASES = [
 def test_a_head_is_read_as_typed_or_refused_with_line_and_hint(case: dict[str, object]) -> None:
     text, values = str(case["text"]), case.get("values")
     if is_table(values):
-        task = read_task(text, name="T-1.md")
+        task = read_task(text, name="T-1.md").task
         assert {name: getattr(task, name) for name in values} == values
         return
     with pytest.raises(ConfigError) as caught:

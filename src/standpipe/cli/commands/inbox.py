@@ -8,7 +8,7 @@ from msgspec import Struct
 from standpipe.cli.asking import OPERATOR
 from standpipe.cli.commands.run import go_on
 from standpipe.cli.render import command_text, inbox_lines
-from standpipe.cli.runs import asked, where
+from standpipe.cli.runs import asked, began, where
 from standpipe.cli.terminal import as_json, interactive, say, show
 from standpipe.clock import SystemClock, stamp
 from standpipe.config import find_home
@@ -28,7 +28,8 @@ class _Answered(Struct, frozen=True):
 def inbox(options: Namespace) -> int:
     """Print what waits, the dearest first."""
     now = stamp(SystemClock().now())
-    found = asked(options.home, lambda store: waiting_in(store, now=now))
+    there = began(options.home)
+    found = asked(options.home, lambda store: waiting_in(store, now=now)) if there else []
     if options.json:
         print(as_json(found))
     else:

@@ -84,13 +84,22 @@ def cancel(options: Namespace) -> int:
 
 
 async def _begin(home: Path, options: Namespace, progress: Progress) -> Report:
-    named = str(options.tools or "").replace(" ", "").split(",")
-    scope = tuple(name for name in named if name) or None
+    scope = _scope(options.tools)
     async with Runtime.open(home, model=options.model) as runtime:
         with progress.live():
             return await runtime.run(
                 options.task, caller_id=options.id, scope=scope, listener=progress
             )
+
+
+def _scope(typed: str | None) -> tuple[str, ...] | None:
+    """Return the tools that were named; an empty list never means all of them."""
+    if typed is None:
+        return None
+    names = tuple(name for name in typed.replace(" ", "").split(",") if name)
+    if not names:
+        raise UsageError("`--tools` names no tool", hint="--tools read_file,write_file")
+    return names
 
 
 async def _resume(home: Path, name: str, model: str | None, progress: Progress) -> Report:

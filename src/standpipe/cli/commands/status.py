@@ -3,7 +3,7 @@
 from argparse import Namespace
 
 from standpipe.cli.render import fleet_lines
-from standpipe.cli.runs import asked
+from standpipe.cli.runs import asked, began
 from standpipe.cli.terminal import as_json, show
 from standpipe.clock import SystemClock, stamp
 from standpipe.desk.blockers import run_rows
@@ -13,7 +13,7 @@ from standpipe.desk.liveness import alive
 
 def status(options: Namespace) -> int:
     """Print the fleet."""
-    rows = asked(options.home, run_rows)
+    rows = asked(options.home, run_rows) if began(options.home) else {}
     found = fleet(rows.values(), alive=alive, now=stamp(SystemClock().now()))
     if options.json:
         print(as_json(found))

@@ -1,26 +1,42 @@
 """`memory boot` and `journal verify`: what a session would load, and whether the record is whole."""
 
+import asyncio
 from argparse import Namespace
+from pathlib import Path
 
 from standpipe.cli.runs import asked
 from standpipe.cli.terminal import as_json, show
 from standpipe.config import find_home
 from standpipe.desk.inert import inert
 from standpipe.desk.sentences import Tone
+from standpipe.errors import NotFoundError
 from standpipe.journal.verify import verify as verify_store
-from standpipe.memory.brain import Brain
+from standpipe.memory.pack import BUDGET_TOKENS, Pack
+from standpipe.memory.upkeep import Upkeep
+from standpipe.runtime import open_store
 
 
 def boot(options: Namespace) -> int:
     """Print exactly what a session would load."""
-    brain = Brain.open(find_home(options.home))
-    pack = brain.boot(options.budget) if options.budget else brain.boot()
+    home = find_home(options.home)
+    pack = asyncio.run(_pack(home, options.budget or BUDGET_TOKENS))
     if options.json:
         print(as_json(pack))
         return 0
     for line in pack.text.split("\n"):
         print(inert(line, limit=len(line)))
     return 0
+
+
+async def _pack(home: Path, budget_tokens: int) -> Pack:
+    try:
+        store = open_store(home)
+    except NotFoundError:  # nothing ran here yet, so there is no past to tell
+        return await Upkeep(home).pack(None, budget_tokens=budget_tokens)
+    try:
+        return await Upkeep(home).pack(store, budget_tokens=budget_tokens)
+    finally:
+        await store.close()
 
 
 def verify(options: Namespace) -> int:
