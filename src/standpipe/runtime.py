@@ -28,6 +28,7 @@ from standpipe.errors import ConfigError, NotFoundError
 from standpipe.execution.executor import Executor, Inner
 from standpipe.execution.pool import Home, Pool
 from standpipe.execution.workspace import Workspace
+from standpipe.files import nearest
 from standpipe.gate import Gate
 from standpipe.governor.budget import Limits, over
 from standpipe.ids import caller_id as name_of_caller, digest, match
@@ -104,6 +105,7 @@ class Runtime:
         folder = find_home(home)
         settings = load_settings(folder)
         _prepare(folder)
+        _refuse_what_is_not_built(settings)
         environment.quieten_libraries()
         known = environment.take_secrets(settings)
         runtime = cls(
@@ -184,9 +186,10 @@ class Runtime:
     def _check_scope(self, names: Sequence[str] | None) -> None:
         for name in names or ():
             if name not in self.tools:
-                raise NotFoundError(
-                    f"no tool `{name}`", hint=f"tools here: {', '.join(sorted(self.tools))}"
-                )
+                close = nearest(name, self.tools)
+                known = f"tools here: {', '.join(sorted(self.tools))}"
+                hint = f"did you mean `{close}`?" if close else known
+                raise NotFoundError(f"no tool `{name}`", hint=hint)
 
     async def _segment(self, run: str, listener: Listener | None) -> None:
         """Own the run, work, and write down how it ended."""
@@ -261,7 +264,8 @@ class Runtime:
 
     async def _gave_way(self, journal: Journal, error: BaseException) -> None:
         """Say why this process stopped, if it can still be written; the run can be resumed."""
-        why = f"{type(error).__name__}: {error}".splitlines()[0]
+        stopped = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
+        why = "interrupted" if stopped else f"{type(error).__name__}: {error}".splitlines()[0]
         try:
             await journal.append(Draft(str(journal.epoch), SegmentEnded("yielded", why)))
         except standpipe.StandpipeError:
@@ -373,6 +377,20 @@ def _prepare(home: Path) -> None:
     if workspace.exists() and not workspace.is_dir():
         raise ConfigError("`workspace` is a file, not a folder", hint="move it away, and try again")
     workspace.mkdir(exist_ok=True)
+
+
+def _refuse_what_is_not_built(settings: Settings) -> None:
+    """Say so where a setting promises what this version cannot keep."""
+    if settings.journal.store != "sqlite":
+        raise ConfigError(
+            f'standpipe.toml: [journal] store = "{settings.journal.store}" is not in this version',
+            hint='leave it out, or write store = "sqlite"',
+        )
+    if settings.engine.kind != "inline":
+        raise ConfigError(
+            f'standpipe.toml: [engine] kind = "{settings.engine.kind}" is not in this version',
+            hint='leave it out, or write kind = "inline"',
+        )
 
 
 def _jitter() -> float:

@@ -1,12 +1,14 @@
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from standpipe.journal.store import Store
+from standpipe.journal.verify import verify
 from standpipe.stores.memory import MemoryStore
 from standpipe.stores.sqlite import SqliteStore
 from standpipe.testing.fakes import FakeClock
-from standpipe.testing.store_suite import StoreSuite
+from standpipe.testing.store_suite import StoreSuite, note
 
 
 class TestMemoryStore(StoreSuite):
@@ -19,3 +21,27 @@ class TestSqliteStore(StoreSuite):
     @pytest.fixture
     def store(self, clock: FakeClock, tmp_path: Path) -> Store:
         return SqliteStore(tmp_path / "journal.db", clock)
+
+    @pytest.mark.parametrize(
+        ("damage", "said"),
+        [
+            ("delete from entry where run = 'r1' and seq = 3", "missing, which a seal still knows"),
+            ("delete from entry where run = 'r1'", "missing, which a seal still knows"),
+            (
+                "update entry set data = replace(data, 'x', 'y') where seq = 3",
+                "not what was written",
+            ),
+            ("update seal set heads = '{}'", "seal 1 is not what was written"),
+        ],
+        ids=["the last entry", "a whole run", "a word", "the seal"],
+    )
+    async def test_what_somebody_changed_is_found(
+        self, store: Store, tmp_path: Path, damage: str, said: str
+    ) -> None:
+        run, epoch = await self.begin(store)
+        await store.append(run, epoch, [note("a", "x")])
+        await store.seal()
+        with sqlite3.connect(tmp_path / "journal.db") as db:
+            db.execute(damage)
+        verdict = await verify(store)
+        assert any(said in line for line in verdict.broken)

@@ -83,7 +83,9 @@ async def test_no_order_of_answers_loses_one(order: list[int], said: list[str]) 
     store = MemoryStore(clock)
     pay = Tool(name="pay", origin="home", control=())
     gate, executor = await open_gate({"pay": pay}, {"pay": ["paid"]}, store=store, clock=clock)
-    actions = {n: Action(id=f"r1.1.{n}", tool=pay, arguments={"n": n}, why="w") for n in range(1, 5)}
+    actions = {
+        n: Action(id=f"r1.1.{n}", tool=pay, arguments={"n": n}, why="w") for n in range(1, 5)
+    }
     for action in actions.values():
         await gate.perform(action)
     assert len(open_blockers(gate.record.journal.entries)) == 4

@@ -1,7 +1,7 @@
 """The agent loop on Pydantic AI, trap by trap; real agent, gate and journal, model and tools play a script."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from standpipe.journal.entries import (
     SegmentStarted,
     Settled,
 )
-from standpipe.journal.failures import failures
+from standpipe.journal.failures import failures, unresolved
 from standpipe.outcomes.outcome import Failed, Kind, Phase
 from standpipe.policy.decision import Deny
 from standpipe.testing.loops import DONE, Loop, loop, pay, read, send
@@ -79,7 +79,7 @@ class Again(AbstractCapability[None]):
 
     async def wrap_tool_execute(
         self, ctx: RunContext[None], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any,
-        handler: Callable[[Any], Any],
+        handler: Callable[[Any], Awaitable[Any]],
     ) -> Any:  # fmt: skip
         if self.at_once:
             return (await asyncio.gather(handler(args), handler(args)))[0]
@@ -265,6 +265,11 @@ async def test_a_done_that_was_sent_back_for_its_arguments_does_not_stand_in_its
     story = loop([Call("done", {"summary": "s"})], [DONE])
     assert (await story.segment()).status == "done"
     assert await kinds_failed(story) == ["bad_input"]
+    open_still = loop(
+        [Call("done", {"summary": "s"})]
+    )  # what the checklist of the next `done` reads
+    await open_still.segment()
+    assert [failure.tool for failure in unresolved(await open_still.entries())] == ["script:story"]
 
 
 # -- why ----------------------------------------------------------------------------------------

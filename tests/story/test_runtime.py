@@ -110,7 +110,9 @@ async def test_blocked_is_an_end_that_a_person_can_undo(home: Path) -> None:
     assert (await resume(home)).status == "done"
 
 
-async def test_an_acceptance_command_is_run_by_the_runtime_and_its_output_is_evidence(home: Path) -> None:
+async def test_an_acceptance_command_is_run_by_the_runtime_and_its_output_is_evidence(
+    home: Path,
+) -> None:
     task = home / "brain" / "tasks" / "open" / "T-7.md"
     task.parent.mkdir(parents=True, exist_ok=True)
     task.write_text(
@@ -126,7 +128,9 @@ async def test_an_acceptance_command_is_run_by_the_runtime_and_its_output_is_evi
     assert shown["acceptance: The text is friendly."] == said
 
 
-@pytest.mark.parametrize("body", ["exit 1", "sleep 60", "kill -9 $$"], ids=["red", "slow", "killed"])
+@pytest.mark.parametrize(
+    "body", ["exit 1", "sleep 60", "kill -9 $$"], ids=["red", "slow", "killed"]
+)
 async def test_a_check_that_never_passes_sends_back_once_and_then_blocks(
     home: Path, body: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,7 +154,10 @@ async def test_a_check_that_passes_the_second_time_is_silent(home: Path) -> None
 async def test_done_over_an_unresolved_failure_is_refused_once_and_then_the_run_has_failed(
     home: Path,
 ) -> None:
-    tools(home, '@sp.tool(effect="read")\ndef look() -> str:\n    """Look."""\n    raise ValueError("Error: HTTP 404 no such page")')
+    tools(
+        home,
+        '@sp.tool(effect="read")\ndef look() -> str:\n    """Look."""\n    raise ValueError("Error: HTTP 404 no such page")',
+    )
     script(home, "call: {look: {}}", DONE, DONE, then="repeat")
     report = await run(home)
     assert report.status == "failed"
@@ -158,7 +165,10 @@ async def test_done_over_an_unresolved_failure_is_refused_once_and_then_the_run_
 
 
 async def test_a_failure_writes_its_lesson_by_code(home: Path) -> None:
-    tools(home, '@sp.tool(effect="read")\ndef look() -> dict:\n    """Look."""\n    return {}["missing"]')
+    tools(
+        home,
+        '@sp.tool(effect="read")\ndef look() -> dict:\n    """Look."""\n    return {}["missing"]',
+    )
     script(home, "call: {look: {}}", DONE)
     report = await run(home)
     assert report.status == "failed"
@@ -232,5 +242,3 @@ async def test_tools_that_do_not_load_are_told_with_file_and_line(home: Path) ->
     (home / "tools.py").write_text("import standpipe as sp\n\nthis is no python\n")
     with pytest.raises(ConfigError, match=r"tools\.py:3"):
         await run(home)
-
-

@@ -20,6 +20,10 @@ R = TypeVar("R")
 MARK = "__standpipe_tool__"
 
 
+class NotAllowedError(PermissionError):
+    """A tool refuses by its own rules. The agent is told once; the second time a person is asked."""
+
+
 class Declaration(Struct, frozen=True, kw_only=True):
     """What the decorator was told; `execution/worker.py` makes the manifest of it."""
 
@@ -87,8 +91,10 @@ def tool(function: Any = None, /, **options: Any) -> Any:
         try:
             declaration = msgspec.convert(options, Declaration, strict=False)
         except msgspec.ValidationError as error:
+            what, _, where = str(error).partition(" - at `$.")
+            option = f"`{where.rstrip('`')}`: " if where else ""
             raise UsageError(
-                f"tool `{getattr(subject, '__name__', subject)}`: {error}",
+                f"tool `{getattr(subject, '__name__', subject)}`: {option}{what[:1].lower()}{what[1:]}",
                 hint="effect is one of read, idempotent, once; see docs/reference/tools.md",
             ) from None
         setattr(subject, MARK, declaration)

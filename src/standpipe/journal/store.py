@@ -53,4 +53,12 @@ class Store(Protocol):
         """Cover the heads that changed since the last seal."""
         ...
 
+    async def sealed(self) -> Mapping[str, str]:
+        """Return the heads that the last seal covers, by stream.
+
+        Raises:
+            BrokenJournalError: the chain of seals itself is broken.
+        """
+        ...
+
     async def close(self) -> None: ...

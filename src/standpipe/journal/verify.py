@@ -25,6 +25,7 @@ async def verify(store: Store) -> Verdict:
     names = await store.streams()
     broken: list[str] = []
     count = 0
+    heads: dict[str, set[str]] = {}
     for name in names:
         try:
             entries = await store.read(name)
@@ -33,7 +34,19 @@ async def verify(store: Store) -> Verdict:
             continue
         count += len(entries)
         broken += _faults(name, list(entries))
+        heads[name] = {entry.hash for entry in entries}
+    broken += await _cut_off(store, heads)
     return Verdict(len(names), count, tuple(broken))
+
+
+async def _cut_off(store: Store, heads: dict[str, set[str]]) -> list[str]:
+    """Name the streams whose end is gone: a chain cannot tell, a seal can."""
+    try:
+        sealed = await store.sealed()
+    except BrokenJournalError as error:
+        return [error.message]
+    gone = [name for name, head in sealed.items() if head not in heads.get(name, set())]
+    return [f"{name}: entries at its end are missing, which a seal still knows" for name in gone]
 
 
 def _faults(name: str, entries: list[Entry]) -> list[str]:

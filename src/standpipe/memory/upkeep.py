@@ -22,7 +22,7 @@ from standpipe.memory.brain import Brain
 from standpipe.memory.lessons import Failure, Lessons, statement
 from standpipe.memory.pack import BUDGET_TOKENS, Pack
 from standpipe.memory.state import PastFailure, PastRun
-from standpipe.memory.tasks import Status, Task, TaskFile, Tasks, read_task
+from standpipe.memory.tasks import GOAL_MAX, Status, Task, TaskFile, Tasks, read_task
 from standpipe.outcomes.outcome import Failed, Kind
 
 _FOLDERS: Mapping[str, Status] = {
@@ -156,12 +156,19 @@ def _ended(row: RunRow) -> str:
 
 
 def _file_named(text: str, home: Path) -> Path | None:
-    """Return the task file that `text` names, from here or from the home."""
+    """Return the task file that `text` names, from here or from the home.
+
+    Raises:
+        NotFoundError: it is one word that ends in `.md`, which is a file, and there is none.
+    """
     if not text.endswith(".md") or "\n" in text or "\0" in text or len(text) > _PATH_MAX:
         return None
     for path in (Path(text), home / text):
-        if path.is_file():
+        if path.exists():
             return path
+    if len(text.split()) == 1:
+        hint = "check the spelling, or say in a sentence what is to be done"
+        raise NotFoundError(f"no task file `{text}`", hint=hint)
     return None
 
 
@@ -174,11 +181,10 @@ def _check_words(text: str) -> None:
     if not text.strip():
         hint = 'say what is to be done: standpipe run "..."'
         raise UsageError("the task is empty", hint=hint)
-    if len(text.encode(errors="replace")) > _TASK_BYTES:
-        what = f"the task is larger than {_TASK_BYTES // 1024} KiB"
-        raise UsageError(
-            what, hint="put the text into a file in workspace/ and name it in the task"
-        )
+    if len(text) > GOAL_MAX:  # more than its file keeps
+        what = f"the task has {len(text):,} characters, at most {GOAL_MAX:,} fit"
+        hint = "put the text into a file in workspace/ and name it in the task"
+        raise UsageError(what, hint=hint)
     if "\0" in text:
         raise UsageError("the task holds a NUL character", hint="give it as plain text")
 

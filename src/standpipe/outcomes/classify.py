@@ -29,7 +29,15 @@ F = TypeVar("F", bound=Finding | None)
 Family = Callable[[Fault], Finding | None]
 # A table of turns: every family of one turn reads the whole chain before the next turn begins.
 TURNS: tuple[tuple[Family, ...], ...] = (
-    (http.find, model.find, mail.find, database.find, transport.find, process.find, code.own),
+    (
+        code.own,
+        http.find,
+        model.find,
+        mail.find,
+        database.find,
+        transport.find,
+        process.find,
+    ),
     (code.bug, shapes.of_fault),
     (words.find,),
     (code.find,),

@@ -21,6 +21,7 @@ class MemoryStore:
         self._callers: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
         self._rows: dict[tuple[str, str], bytes] = {}
+        self._sealed: dict[str, str] = {}
 
     async def create(self, created: RunCreated) -> str:
         if created.caller_id and created.caller_id in self._callers:
@@ -69,7 +70,10 @@ class MemoryStore:
         return {key: row for (name, key), row in self._rows.items() if name == view}
 
     async def seal(self) -> None:
-        return None
+        self._sealed = {name: stream[-1].hash for name, stream in self._streams.items() if stream}
+
+    async def sealed(self) -> Mapping[str, str]:
+        return self._sealed
 
     async def close(self) -> None:
         return None

@@ -56,6 +56,7 @@ create table view (name text not null, key text not null, data text not null,
 create table series (name text primary key, n integer not null) strict;
 create table meta (name text primary key, value text not null) strict;
 """
+_RESTORE = "restore it from a backup"
 COLUMNS = "run, seq, epoch, key, kind, v, at, data, prev, hash"
 
 
@@ -140,8 +141,20 @@ class SqliteStore:
             if covered == known:
                 return
             at = stamp(self._clock.now())
-            own = digest(f"{prev}{n + 1}{at}{covered}".encode())
+            own = _seal_hash(prev, n + 1, at, covered)
             db.execute("insert into seal values (?, ?, ?, ?, ?)", (n + 1, at, covered, prev, own))
+
+    async def sealed(self) -> Mapping[str, str]:
+        with _named(self._path):
+            rows = self._db.execute(
+                "select n, at, heads, prev, hash from seal order by n"
+            ).fetchall()
+        before, heads = GENESIS, "{}"
+        for number, (n, at, heads, prev, own) in enumerate(rows, 1):
+            if (n, prev, own) != (number, before, _seal_hash(prev, n, at, heads)):
+                raise BrokenJournalError(f"seal {number} is not what was written", hint=_RESTORE)
+            before = own
+        return msgspec.json.decode(heads, type=dict[str, str])
 
     async def close(self) -> None:
         self._db.close()
@@ -167,6 +180,10 @@ class _Stream(msgspec.Struct):
     epoch: int
     seq: int
     head: str
+
+
+def _seal_hash(prev: str, n: int, at: str, heads: str) -> str:
+    return digest(f"{prev}{n}{at}{heads}".encode())
 
 
 def _append(db: sqlite3.Connection, draft: Draft, *, run: str, at: str) -> Entry:
@@ -286,7 +303,7 @@ def _named(path: Path) -> Generator[None]:
             ) from error
         if "malformed" in text or "not a database" in text:
             raise BrokenJournalError(
-                f"the journal `{path}` is damaged: {text}", hint="restore it from a backup"
+                f"the journal `{path}` is damaged: {text}", hint=_RESTORE
             ) from error
         raise JournalError(
             f"the journal `{path}` cannot be used: {text}",

@@ -79,5 +79,8 @@ class DyingStore:
     async def seal(self) -> None:
         await self.store.seal()
 
+    async def sealed(self) -> Mapping[str, str]:
+        return await self.store.sealed()
+
     async def close(self) -> None:
         await self.store.close()

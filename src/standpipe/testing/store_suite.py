@@ -176,3 +176,13 @@ class StoreSuite:
         with pytest.raises(NotFoundError):
             await store.post("r99", [note("a")])
         assert await store.row(RUNS, "r99") is None
+
+    async def test_a_seal_covers_the_heads_as_they_are(self, store: Store) -> None:
+        run, epoch = await self.begin(store)
+        assert dict(await store.sealed()) == {}
+        await store.seal()
+        await store.append(run, epoch, [note("later")])
+        await store.seal()
+        await store.seal()
+        assert (await store.sealed())[run] == (await store.read(run))[-1].hash
+        assert (await verify(store)).whole

@@ -4,10 +4,11 @@ import ipaddress
 import socket
 from collections.abc import Awaitable, Callable
 
+from standpipe.execution.tools import NotAllowedError
 from standpipe.policy.egress import is_loopback
 
 
-class EgressRefused(PermissionError):  # noqa: N818 -- a refusal, not a failure
+class EgressRefused(NotAllowedError):  # noqa: N818 -- a refusal, not a failure
     """This request was not sent, because of where it would go."""
 
     def __init__(self, message: str, *, hint: str) -> None:

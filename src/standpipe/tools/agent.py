@@ -52,6 +52,7 @@ def _tool(name: str, description: str, required: Mapping[str, object], **more: o
         local=True,
         reversible=True,
         timeout_seconds=600.0 if name == "done" else 30.0,
+        expected=() if name == "done" else ("not_found", "bad_input", "conflict"),
         why=False,
     )
 

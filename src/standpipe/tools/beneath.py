@@ -17,6 +17,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from standpipe.execution.tools import NotAllowedError
+
 _OPENAT2 = 437  # the number of the call, the same on every Linux architecture but alpha
 _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 0x02, 0x04, 0x08
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -46,7 +48,7 @@ class Place:
 
         Raises:
             FileNotFoundError: there is none.
-            PermissionError: it is a folder, a link, a device or has a second name.
+            NotAllowedError: it is a folder, a link, a device or has a second name.
         """
         status = self.status()
         if status is None:
@@ -76,7 +78,7 @@ def beneath(
 
     Raises:
         ValueError: the path cannot be meant.
-        PermissionError: it leaves the folder, or goes through a link.
+        NotAllowedError: it leaves the folder, or goes through a link.
         FileNotFoundError: one of its folders does not exist.
     """
     *folders, name = components(path)
@@ -108,23 +110,23 @@ def components(path: str) -> list[str]:
 
     Raises:
         ValueError: it is empty or holds characters nobody sees.
-        PermissionError: it is absolute, goes up, or names what is not the agent's.
+        NotAllowedError: it is absolute, goes up, or names what is not the agent's.
     """
     if _INVISIBLE.search(path):
         raise ValueError(f"path {path!r} holds control or invisible characters")
     if "\\" in path:
         raise ValueError(f"path `{path}` holds a backslash\nhint: separate folders by `/`")
     if path.startswith(("/", "~")):
-        raise PermissionError(
+        raise NotAllowedError(
             f"path `{path}` is not in the workspace\nhint: write it relative to workspace/"
         )
     names = [name for name in path.split("/") if name not in ("", ".")]
     if ".." in names:
-        raise PermissionError(
+        raise NotAllowedError(
             f"path `{path}` goes up with `..`\nhint: write it relative to workspace/"
         )
     if any(name.casefold() in _NEVER for name in names):
-        raise PermissionError(f"path `{path}` is inside `.git`, which no agent touches")
+        raise NotAllowedError(f"path `{path}` is inside `.git`, which no agent touches")
     if any(len(os.fsencode(name)) > 255 for name in names):  # noqa: PLR2004 -- NAME_MAX everywhere
         raise ValueError(f"path `{path[:60]}...` has a name longer than 255 bytes")
     if not names:
@@ -137,9 +139,9 @@ def refuse_irregular(status: os.stat_result, path: str) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(f"`{path}` is a folder\nhint: list_files shows what is in it")
     if not stat.S_ISREG(status.st_mode):
-        raise PermissionError(f"`{path}` is not a regular file")
+        raise NotAllowedError(f"`{path}` is not a regular file")
     if status.st_nlink > 1:
-        raise PermissionError(
+        raise NotAllowedError(
             f"`{path}` has a second name (hard link), which may lie outside the workspace"
         )
 
@@ -200,13 +202,13 @@ def _refusal(error: OSError, folder: int, name: str, path: str) -> OSError:
         case errno.ENOENT:
             return _not_found(folder, name, path)
         case errno.ELOOP | errno.EXDEV:
-            return PermissionError(
+            return NotAllowedError(
                 f"path `{path}` goes through a link, which may lead out of the workspace"
             )
         case errno.ENOTDIR:  # what O_DIRECTORY | O_NOFOLLOW says of a link, too
-            return PermissionError(f"path `{path}` goes through something that is not a folder")
+            return NotAllowedError(f"path `{path}` goes through something that is not a folder")
         case errno.ENXIO | errno.EOPNOTSUPP:
-            return PermissionError(f"`{path}` is not a regular file")
+            return NotAllowedError(f"`{path}` is not a regular file")
         case _:
             return OSError(error.errno, f"{error.strerror}: `{path}`")
 

@@ -18,7 +18,13 @@ READ_BYTES_MAX = 1024 * 1024
 LIST_MAX = 1000
 
 
-@tool(effect="read", control=["path"], local=True, tells="file {path}", expected=["not_found"])
+@tool(
+    effect="read",
+    control=["path"],
+    local=True,
+    tells="file {path}",
+    expected=["not_found", "bad_input"],
+)
 def read_file(path: str) -> str:
     """Read a text file of the workspace.
 
@@ -49,7 +55,15 @@ def list_files(path: str = ".") -> list[str]:
     return names
 
 
-@tool(effect="idempotent", control=["path"], local=True, reversible=True, tells="file {path}")
+@tool(
+    effect="idempotent",
+    control=["path"],
+    local=True,
+    reversible=True,
+    returns="trusted",  # our own words about our own file
+    tells="file {path}",
+    expected=["not_found", "bad_input"],  # a slip of the pen is told, not counted
+)
 def write_file(path: str, content: str) -> dict[str, object]:
     """Write a text file of the workspace, whole; its folders are made.
 
@@ -66,7 +80,15 @@ def write_file(path: str, content: str) -> dict[str, object]:
     return {"path": path, "bytes": len(written), "created": before is None}
 
 
-@tool(effect="idempotent", control=["path"], local=True, reversible=True, tells="file {path}")
+@tool(
+    effect="idempotent",
+    control=["path"],
+    local=True,
+    reversible=True,
+    returns="trusted",  # our own words about our own file
+    tells="file {path}",
+    expected=["not_found", "bad_input"],  # a slip of the pen is told, not counted
+)
 def edit_file(path: str, old: str, new: str) -> dict[str, object]:
     """Replace one piece of text in a file of the workspace.
 
@@ -98,7 +120,8 @@ def edit_file(path: str, old: str, new: str) -> dict[str, object]:
     local=True,
     reversible=True,
     tells="file {path}",
-    expected=["not_found"],
+    returns="trusted",
+    expected=["not_found", "bad_input"],
 )
 def delete_file(path: str) -> dict[str, object]:
     """Delete one file of the workspace.

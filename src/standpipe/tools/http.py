@@ -45,7 +45,13 @@ class HttpFailure(Exception):  # noqa: N818 -- its name stands in the journal; "
         self.url = answer.ask.url
 
 
-@tool(effect="read", control=["url"], returns_media="text/html", tells="page {url}")
+@tool(
+    effect="read",
+    control=["url"],
+    returns_media="text/html",
+    tells="page {url}",
+    expected=["not_found"],
+)
 async def http_get(url: str) -> dict[str, object]:
     """Get a page or JSON from a listed host.
 

@@ -53,6 +53,7 @@ class Receipt(TypedDict):
 
 class _Mail(Struct, frozen=True):
     smtp: str = ""
+    user: str | None = None
     password: str = ""
     sender: str = msgspec.field(name="from", default="")
     maildir: str = ""
@@ -270,7 +271,8 @@ def _server(settings: _Mail) -> _Server:
             "standpipe.toml: [mail] smtp is not of the form host:port or smtps://user@host:port",
             hint="a password comes from the environment, never from this file",
         )
-    return _Server(parts.hostname, port, unquote(parts.username or ""), parts.scheme == "smtps")
+    user = unquote(parts.username or "") or settings.user or ""
+    return _Server(parts.hostname, port, user, parts.scheme == "smtps")
 
 
 def _header_of(message_id: str) -> str:

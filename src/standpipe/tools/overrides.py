@@ -64,8 +64,10 @@ def all_tools(offered: Iterable[Tool], settings: Settings) -> dict[str, Tool]:
 def sections(settings: Settings, secrets: Mapping[str, str]) -> Mapping[str, object]:
     """Return the settings the built-in tools need; values of secrets go to their worker only."""
     found: dict[str, object] = {
-        name: msgspec.to_builtins(getattr(settings, name)) for name in ("egress", "mail", "sql")
+        name: msgspec.to_builtins(getattr(settings, name)) for name in ("egress", "sql")
     }
+    password = secrets.get(settings.mail.password_secret or "", "")
+    found["mail"] = {**msgspec.to_builtins(settings.mail), "password": password}
     found["secrets"] = {
         name: {**msgspec.to_builtins(each), "value": secrets[name]}
         for name, each in settings.secrets.items()

@@ -19,7 +19,7 @@ from typing_extensions import TypedDict
 
 from standpipe.clock import SystemClock
 from standpipe.errors import ConfigError
-from standpipe.execution.tools import surroundings, tool
+from standpipe.execution.tools import NotAllowedError, surroundings, tool
 from standpipe.tools.statement import refuse_agent_written
 
 SECONDS_MAX = 5.0
@@ -70,7 +70,13 @@ class Grants(Struct, frozen=True):
     write: Mapping[str, tuple[str, ...]] = {}
 
 
-@tool(effect="read", control=["database"], local=True, tells="rows of {database}")
+@tool(
+    effect="read",
+    control=["database"],
+    local=True,
+    tells="rows of {database}",
+    expected=["not_found", "bad_input"],  # a wrong column is told, not counted
+)
 def sql_query(database: str, sql: str, params: list[Scalar] | None = None) -> Rows:
     """Read rows by one SELECT; values go into `params`, one for each `?`.
 
@@ -260,7 +266,7 @@ def _cell(value: object) -> object:
 def _plain(error: Exception, guard: _Guard) -> Exception:
     """Say it in terms of who can mend it; what is left are failures of the database itself."""
     if guard.refused:
-        return PermissionError(guard.refused)
+        return NotAllowedError(guard.refused)
     match getattr(error, "sqlite_errorcode", None):
         case sqlite3.SQLITE_INTERRUPT:
             return StatementStopped(

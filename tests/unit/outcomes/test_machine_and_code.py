@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from standpipe.actions import Died, Expired, Fault, Raised, Tool
+from standpipe.actions import Died, Effect, Expired, Fault, Raised, Tool
 from standpipe.outcomes.classify import classify, judge
 from standpipe.outcomes.families import database
 from standpipe.outcomes.outcome import Failed, Kind, Phase, Succeeded, Unknown
@@ -134,3 +134,13 @@ def test_a_word_in_an_address_or_a_path_says_nothing(tool: Make) -> None:
     ):
         fault = Fault(type="RuntimeError", message=text)
         assert classify(tool(), fault).kind is Kind.OTHER, text
+
+
+def test_a_tool_that_refuses_by_its_own_rules_is_a_denial_and_not_a_broken_machine() -> None:
+    fault = Fault(
+        type="NotAllowedError",
+        module="standpipe.execution.tools",
+        message="path `../x` goes up",
+        bases=("builtins.PermissionError", "builtins.OSError"),
+    )
+    assert classify(Tool(name="read_file", effect=Effect.READ), fault).kind is Kind.DENIED

@@ -17,6 +17,8 @@ from standpipe.desk.why import why as story_of
 from standpipe.ids import run_of
 from standpipe.journal.entries import Entry
 
+LOST = 5
+
 
 class LogLine(Struct, frozen=True):
     """One entry of `log --json`: the sentence, and the entry as it was written."""
@@ -30,7 +32,7 @@ class LogLine(Struct, frozen=True):
 
 
 def report(options: Namespace) -> int:
-    """Print a report; without a run the last one's."""
+    """Print a report; without a run the last one's. A killed run cannot tell, so this does: 5."""
     if options.script:
         return _script(options)
     found = asked(options.home, lambda store: report_of(store, options.run))
@@ -40,7 +42,7 @@ def report(options: Namespace) -> int:
         print(report_as_markdown(found), end="")
     else:
         show(report_lines(found, home=options.home))
-    return 0
+    return LOST if found.status == "lost" else 0
 
 
 def log(options: Namespace) -> int:

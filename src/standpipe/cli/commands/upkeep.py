@@ -19,7 +19,7 @@ from standpipe.runtime import open_store
 def boot(options: Namespace) -> int:
     """Print exactly what a session would load."""
     home = find_home(options.home)
-    pack = asyncio.run(_pack(home, options.budget or BUDGET_TOKENS))
+    pack = asyncio.run(_pack(home, BUDGET_TOKENS if options.budget is None else options.budget))
     if options.json:
         print(as_json(pack))
         return 0

@@ -15,6 +15,7 @@ BUGS = (
 )  # fmt: skip
 # What the built-in tools raise on purpose; nearest base first.
 OWN = {
+    "standpipe.NotAllowedError": Kind.DENIED,
     "standpipe.Conflict": Kind.CONFLICT,
     "standpipe.NotFoundError": Kind.NOT_FOUND,
     "standpipe.ConfigError": Kind.ENVIRONMENT,
