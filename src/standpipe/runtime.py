@@ -20,7 +20,7 @@ from msgspec.structs import replace
 import standpipe
 from standpipe.actions import Action, Tool
 from standpipe.clock import Clock, SystemClock, stamp
-from standpipe.config import Settings, environment, find_home, load_settings
+from standpipe.config import SECRET_LENGTH_MIN, Settings, environment, find_home, load_settings
 from standpipe.desk.blockers import blocker_rows
 from standpipe.desk.report import Report, report
 from standpipe.engines.inline import InlineEngine
@@ -120,7 +120,7 @@ class Runtime:
             model=(settings.model or "") if model is None else model,
         )
         for name, value in runtime.credentials.items():
-            if name.endswith("_KEY"):
+            if name.endswith("_KEY") and len(value) >= SECRET_LENGTH_MIN:
                 runtime.masker.add(name, value)
         runtime.executor = runtime._executor(known)
         try:

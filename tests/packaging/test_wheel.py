@@ -41,7 +41,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         done([uv, "pip", "install", "-q", "--python", home / "bin" / "python", wheel], folder)
     else:
         venv.create(home, with_pip=True)
-        done([home / "bin" / "python", "-m", "pip", "install", "-q", wheel], folder)
+        done([home / "bin" / "python", "-m", "pip", "install", "-q", "--no-compile", wheel], folder)
     return home / "bin"
 
 

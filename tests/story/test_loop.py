@@ -27,6 +27,7 @@ from standpipe.journal.entries import (
 from standpipe.journal.failures import failures, unresolved
 from standpipe.outcomes.outcome import Failed, Kind, Phase
 from standpipe.policy.decision import Deny
+from standpipe.testing.fakes import Crash, DyingStore
 from standpipe.testing.loops import DONE, Loop, loop, pay, read, send
 from standpipe.tools.agent import UnfinishedError
 
@@ -54,6 +55,11 @@ async def kinds_failed(story: Loop) -> list[str]:
 
 
 # -- what other capabilities can do -------------------------------------------------------------
+
+
+async def let_others_run() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 @dataclass
@@ -110,10 +116,6 @@ async def test_arguments_that_change_after_the_decision_stop_the_runtime_before_
 @pytest.mark.parametrize("at_once", [False, True], ids=["in turn", "at once"])
 async def test_a_wrapper_that_repeats_a_call_does_not_do_it_twice(at_once: bool) -> None:
     story = loop([send()], [DONE], send_note=["receipt 1", "receipt 2"])
-
-    async def let_others_run() -> None:
-        await asyncio.sleep(0)
-
     story.during = let_others_run
     assert (await story.segment(Again(at_once))).status == "done"
     assert story.calls == ["send_note", "done"]
@@ -165,9 +167,11 @@ async def test_a_tool_that_raises_never_cancels_its_siblings(error: Exception) -
 async def test_our_own_failure_lets_the_siblings_finish_and_then_ends_the_segment() -> None:
     story = loop([read("1"), send("bob")], [DONE])
     story.broken = ("read_page",)
+    story.during = let_others_run
     with pytest.raises(StateError, match="the runtime fails at `read_page`"):
         await story.segment()
-    assert (story.calls, len(story.model.requests)) == (["send_note"], 1)
+    assert (await story.kinds("r1.1.2"))[-1] == "action.outcome"
+    assert len(story.model.requests) == 1
 
 
 # -- calls that cannot be done ------------------------------------------------------------------
@@ -359,18 +363,20 @@ async def test_a_history_is_rebuilt_to_the_last_response_and_holds_each_message_
 
 async def test_a_request_without_an_answer_is_asked_again_under_the_same_number() -> None:
     story = loop([read()], [DONE])
-    story.lines = {}
-    end = await story.segment(model=FunctionModel(_overloaded_for_good))
-    assert end.status == "blocked"
-    for blocker in await story.open():
+    asked: list[int] = []
+
+    def nobody_there(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        asked.append(len(messages))
+        raise ConnectionRefusedError("nobody there")
+
+    for segment in (1, 2):  # each may ask once more, and then a human has to say
+        assert (await story.segment(model=FunctionModel(nobody_there))).status == "blocked"
+        assert len(asked) == 2 * segment
+        [blocker] = await story.open()
         await story.answer(blocker, "go on")
     assert (await story.segment()).status == "done"
     numbers = [e.body.number for e in await story.entries() if isinstance(e.body, ModelRequested)]
     assert numbers == [1, 2]
-
-
-def _overloaded_for_good(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-    raise ConnectionRefusedError("nobody there")
 
 
 async def test_a_segment_that_lost_its_run_writes_no_more_and_does_no_more() -> None:
@@ -417,6 +423,14 @@ async def test_a_nudge_counts_only_for_text_that_follows_it() -> None:
 async def test_a_run_that_gave_up_is_not_asked_a_third_time_when_it_is_taken_up_again() -> None:
     story = loop("one", "two", "three")
     await story.segment()
+    assert (await story.segment()).status == "failed"
+    assert story.requests == 2
+
+
+async def test_a_run_that_died_before_it_could_give_up_is_not_asked_a_third_time() -> None:
+    story = loop("one", "two", "three")
+    with pytest.raises(Crash):
+        await story.segment(store=DyingStore(story.store, 4))  # two requests, two answers
     assert (await story.segment()).status == "failed"
     assert story.requests == 2
 

@@ -242,3 +242,27 @@ async def test_tools_that_do_not_load_are_told_with_file_and_line(home: Path) ->
     (home / "tools.py").write_text("import standpipe as sp\n\nthis is no python\n")
     with pytest.raises(ConfigError, match=r"tools\.py:3"):
         await run(home)
+
+
+async def test_a_run_that_failed_does_not_shorten_the_next_ones_patience(home: Path) -> None:
+    check(home, "tests", "echo red; exit 1")
+    script(home, f"call: {WRITE}", DONE, DONE, then="repeat")
+    first = await run(home)
+    second = await run(home)
+    assert [report.usage.model_calls for report in (first, second)] == [3, 3]
+
+
+async def test_a_secret_in_a_file_a_tool_wrote_keeps_the_run_from_being_done(home: Path) -> None:
+    key = "sk_live_" + "4eC39HqLyjWDarjtT1zdp7dc"
+    tools(
+        home,
+        '@sp.tool(effect="idempotent")\ndef dump() -> str:\n    """Dump."""\n'
+        f'    open("workspace/leak.txt", "w").write("sk_live_" + "{key[8:]}")\n    return "ok"',
+    )
+    script(home, "call: {dump: {why: the task asks for it}}", DONE, DONE, then="repeat")
+    report = await run(home)
+    assert report.status == "blocked"
+    [secret] = [line for line in report.checklist if line.name == "no secret in a changed file"]
+    assert not secret.passed
+    assert "leak.txt" in secret.evidence
+    assert key not in secret.evidence

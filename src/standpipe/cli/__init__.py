@@ -15,6 +15,7 @@ from standpipe.desk.inert import inert
 from standpipe.errors import StandpipeError, UsageError
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
+MESSAGE_MAX = 600
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -77,10 +78,16 @@ def _told(error: Exception) -> int:
         case _:
             message = f"{type(error).__name__}: {error}"
             hint, code = "this is a bug in standpipe; the same command with --debug shows where", 1
-    print(f"error: {inert(message)}", file=sys.stderr)
+    print(f"error: {inert(_short(message))}", file=sys.stderr)
     if hint:
-        print(f"hint: {inert(hint)}", file=sys.stderr)
+        print(f"hint: {inert(_short(hint))}", file=sys.stderr)
     return code
+
+
+def _short(text: str) -> str:
+    """Cut a long value out of the middle: a message begins with where and ends with what is wrong."""
+    half = MESSAGE_MAX // 2
+    return text if len(text) <= MESSAGE_MAX else f"{text[:half]}…{text[-half:]}"
 
 
 def _take_any_character() -> None:

@@ -68,6 +68,8 @@ class Journal:
             states[action] = step(known, draft.body, action=action)
 
     def _take(self, entry: Entry) -> None:
+        if self.entries and entry.seq <= self.entries[-1].seq:
+            return  # another call in flight has read it already
         self.entries.append(entry)
         if action := entry.action:
             self._stories.setdefault(action, []).append(entry)

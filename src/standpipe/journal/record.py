@@ -22,6 +22,7 @@ from standpipe.journal.views import (
     alternate_of,
     answers,
     attempts,
+    breaths,
     denials,
     next_step,
     outcome_of,
@@ -292,15 +293,10 @@ class Record:
 
     async def _seen(self, action: Action, outcome: Outcome, site: str) -> int:
         """Count the failures of a site, this one included; what a model did in one breath is done once."""
-        count = 1 + await self.outlook.seen(site)
         if not isinstance(outcome, Failed) or outcome.kind not in MODEL_CAUSED:
-            return count
-        return count - sum(
-            isinstance(entry.body, Settled)
-            and entry.body.site == site
-            and response_of(entry.action) == response_of(action.id)
-            for entry in self.journal.entries
-        )
+            return 1 + await self.outlook.seen(site)
+        before = breaths(self.journal.entries, site=site, tool=action.tool.name)
+        return 1 + len(before - {response_of(action.id)})
 
     def _refreshed(self, tool: str) -> bool:
         """One refresh per credential and segment: a new process has lost the renewed one."""

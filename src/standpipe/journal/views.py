@@ -269,6 +269,28 @@ def pointed_at(entries: Iterable[Entry]) -> tuple[str, ...]:
     )
 
 
+def breaths(entries: Iterable[Entry], *, site: str, tool: str) -> set[str]:
+    """Return the responses of this run that failed at `site` since it was resolved.
+
+    For what a model gets wrong by its own arguments: it is counted per run, and once per response.
+    """
+    failed: set[str] = set()
+    asked: set[str] = set()
+    for entry in entries:
+        match entry.body:
+            case Settled(outcome=Succeeded(), tool=name) if name == tool:
+                failed.clear()
+            case Settled(outcome=Failed(), site=where) if where == site:
+                failed.add(response_of(entry.action))
+            case BlockedRaised(site=where) if where == site:
+                asked.add(entry.key)
+            case AnswerGiven() if entry.key in asked:
+                failed.clear()
+            case _:
+                pass
+    return failed
+
+
 def scope(entries: Iterable[Entry]) -> tuple[str, ...] | None:
     """Return the tools a run may use, if it was narrowed."""
     narrowed = None

@@ -56,7 +56,10 @@ def resume(options: Namespace) -> int:
 
 
 def go_on(home: Path, name: str, options: Namespace) -> int:
-    """Go on with a run where its journal stops, and ask what it asks."""
+    """Go on with a run where its journal stops, and ask what it asks; one that has ended is told."""
+    found = asked(str(home), lambda store: report_of(store, name))
+    if found.status in FINAL:
+        return _ended([found], options)
     progress = Progress()
     try:
         report = asyncio.run(_resume(home, name, options.model, progress))
