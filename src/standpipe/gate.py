@@ -75,6 +75,7 @@ class Gate:
         """Find out what an attempt nobody saw the end of came to; then return what may happen next."""
         match step := self.record.next(action):
             case Reconcile(attempt):
+                await self.record.let_it_arrive(action)
                 found = await self.executor.verify(action, key=self.record.key(action))
                 await self.record.verified(action, attempt, found, await self.executor.left_over())
             case Doubt(attempt):

@@ -24,11 +24,10 @@ from standpipe.config import SECRET_LENGTH_MIN, Settings, environment, find_home
 from standpipe.desk.blockers import blocker_rows
 from standpipe.desk.report import Report, report
 from standpipe.engines.inline import InlineEngine
-from standpipe.errors import ConfigError, NotFoundError
+from standpipe.errors import ConfigError
 from standpipe.execution.executor import Executor, Inner
 from standpipe.execution.pool import Home, Pool
 from standpipe.execution.workspace import Workspace
-from standpipe.files import nearest
 from standpipe.gate import Gate
 from standpipe.governor.budget import Limits, over
 from standpipe.ids import caller_id as name_of_caller, digest, match
@@ -56,7 +55,13 @@ from standpipe.security.checklist import Checklist
 from standpipe.security.secrets import Masker
 from standpipe.stores.sqlite import SqliteStore
 from standpipe.tools.agent import TOOLS, AgentTools
-from standpipe.tools.overrides import all_tools, for_tools, named_in_sentences, sections
+from standpipe.tools.overrides import (
+    all_tools,
+    check_scope,
+    for_tools,
+    named_in_sentences,
+    sections,
+)
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelResponse
@@ -166,11 +171,11 @@ class Runtime:
             self.model, lambda: 0
         )  # a wrong name or key is told before anything starts
         Brain.open(self.home).boot()  # so is a brain that cannot be read
-        self._check_scope(scope)
+        check_scope(scope, self.tools)
         number = await self.store.number("task")
         file = Upkeep(self.home).task(typed, number=number, now=self.clock.now())
         narrowed = tuple(scope) if scope else file.task.tools or None
-        self._check_scope(narrowed)
+        check_scope(narrowed, self.tools)
         body = RunCreated(
             task=self.masker.mask_text(goal_of(file.task)),
             agent=self.home.name,
@@ -182,14 +187,6 @@ class Runtime:
             scope=narrowed,
         )
         return await self.store.create(body)
-
-    def _check_scope(self, names: Sequence[str] | None) -> None:
-        for name in names or ():
-            if name not in self.tools:
-                close = nearest(name, self.tools)
-                known = f"tools here: {', '.join(sorted(self.tools))}"
-                hint = f"did you mean `{close}`?" if close else known
-                raise NotFoundError(f"no tool `{name}`", hint=hint)
 
     async def _segment(self, run: str, listener: Listener | None) -> None:
         """Own the run, work, and write down how it ended."""
@@ -371,12 +368,13 @@ class Runtime:
 
 
 def _prepare(home: Path) -> None:
-    """Refuse a brain that this version cannot read; make the folder git does not keep when it is empty."""
+    """Refuse a brain that cannot be read; make the folder git does not keep when it is empty."""
     Brain.open(home)
-    workspace = home / "workspace"
-    if workspace.exists() and not workspace.is_dir():
-        raise ConfigError("`workspace` is a file, not a folder", hint="move it away, and try again")
-    workspace.mkdir(exist_ok=True)
+    try:
+        (home / "workspace").mkdir(exist_ok=True)
+    except FileExistsError:
+        hint = "move it away, and try again"
+        raise ConfigError("`workspace` is a file, not a folder", hint=hint) from None
 
 
 def _refuse_what_is_not_built(settings: Settings) -> None:

@@ -177,7 +177,7 @@ def test_run_json_is_the_report_on_stdout_and_the_progress_on_stderr(done: Ran) 
 @pytest.mark.parametrize(
     "words",
     [
-        "status", "status --line", "inbox", "report", "report r1 --md", "report --script", "log", "log r1",
+        "status", "status --line", "inbox", "report", "report r1 --md", "log", "log r1",
         "why r1.2.1", "why R1.2", "changes", "changes R1", "report monday", "journal verify", "memory boot",
     ],
 )  # fmt: skip
@@ -256,7 +256,6 @@ def test_report_script_does_the_same_again_in_a_copied_home(done: Ran, tmp_path:
     again = json.loads(told(copied, "run", "Again", "--model", "script:yesterday.yaml", "--json"))
     assert (again["run"], again["status"]) == ("r2", "done")
     assert (copied / "workspace/summary.txt").read_bytes() == (tmp_path / "first.txt").read_bytes()
-    assert told(copied, "report", "r2", "--script") == told(done.home, "report", "r1", "--script")
 
 
 def test_a_moved_home_goes_on_after_its_answer(held: Path) -> None:
@@ -442,14 +441,6 @@ def test_on_a_terminal_run_asks_and_goes_on_with_the_answer(tmp_path: Path) -> N
     assert terminal.end() == 0
     assert "r1 done" in terminal.seen
     assert (home / "workspace/ledger.txt").read_text() == "A-1 500\n"
-
-
-def test_on_a_terminal_silence_parks_the_question(held: Path) -> None:
-    terminal = Terminal(command(held, "run", "r1"))
-    terminal.expect("(empty: later) > ")
-    terminal.type("")
-    assert terminal.end() == 3
-    assert told(held, "status", "--line") == "1 need you\n"
 
 
 def test_on_a_terminal_an_answer_to_a_parked_run_goes_on_with_it_at_once(held: Path) -> None:

@@ -97,6 +97,20 @@ async def test_verify_decides_what_became_of_a_lost_effect(
     assert (outcome.value, len(executor.calls)) == (value, calls)
 
 
+async def test_verify_is_asked_only_once_the_other_side_had_its_time() -> None:
+    clock = FakeClock()
+    tool = Tool(
+        name="send_note", origin="home", policy="allow", control=(), verify=True,
+        verify_after_seconds=20,
+    )  # fmt: skip
+    gate, _ = await open_gate(
+        {"send_note": tool}, {"send_note": [TimeoutError("lost")]}, verdicts=["receipt"],
+        clock=clock, store=MemoryStore(clock),
+    )  # fmt: skip
+    await gate.perform(call(tool))
+    assert sum(clock.slept) == 20
+
+
 @pytest.mark.parametrize(
     ("answer", "calls"), [("yes", 1), ("no", 2), ("give-up", 1)], ids=["yes", "no", "give-up"]
 )

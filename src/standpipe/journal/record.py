@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from standpipe.actions import Action, Change, Done, Result, Returned
-from standpipe.clock import Clock
+from standpipe.clock import Clock, moment
 from standpipe.governor.fingerprint import fingerprints
 from standpipe.governor.recovery import Escalate, Recovery, Refresh, Stop, Wait, recover
 from standpipe.governor.sites import MODEL_CAUSED
@@ -174,6 +174,13 @@ class Record:
         await self._reconcile(
             action, said.attempt, verdict, by=said.by, value=receipt or None, changes=changes
         )
+
+    async def let_it_arrive(self, action: Action) -> None:
+        """Give the other side the time it needs before `verify` may be believed."""
+        intended = [e.at for e in self.journal.story(action.id) if isinstance(e.body, Intended)]
+        since = (self.clock.now() - moment(intended[-1])).total_seconds()
+        if (left := action.tool.verify_after_seconds - since) > 0:
+            await self.clock.sleep(left)
 
     async def hold_off(self, action: Action) -> bool:
         """Wait until the other side may be asked again; False if that is too long for anybody."""

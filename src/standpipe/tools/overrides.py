@@ -1,12 +1,13 @@
 """What standpipe.toml says of a tool, laid over what its code says."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from standpipe.actions import Tool
 from standpipe.config import Settings, ToolSettings
-from standpipe.errors import ConfigError
+from standpipe.errors import ConfigError, NotFoundError
+from standpipe.files import nearest
 
 _NAMES = {"timeout": "timeout_seconds", "poll": "poll_seconds"}
 
@@ -59,6 +60,20 @@ def all_tools(offered: Iterable[Tool], settings: Settings) -> dict[str, Tool]:
                     hint=f"tools here: {', '.join(sorted(known))}",
                 )
     return known
+
+
+def check_scope(names: Sequence[str] | None, tools: Mapping[str, Tool]) -> None:
+    """Refuse a scope that names a tool nobody offers.
+
+    Raises:
+        NotFoundError: there is no tool of this name.
+    """
+    for name in names or ():
+        if name not in tools:
+            close = nearest(name, tools)
+            known = f"tools here: {', '.join(sorted(tools))}"
+            hint = f"did you mean `{close}`?" if close else known
+            raise NotFoundError(f"no tool `{name}`", hint=hint)
 
 
 def sections(settings: Settings, secrets: Mapping[str, str]) -> Mapping[str, object]:
