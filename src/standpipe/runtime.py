@@ -109,7 +109,7 @@ class Runtime:
         """
         folder = find_home(home)
         settings = load_settings(folder)
-        _prepare(folder)
+        Upkeep(folder).prepare()
         _refuse_what_is_not_built(settings)
         environment.quieten_libraries()
         known = environment.take_secrets(settings)
@@ -167,10 +167,9 @@ class Runtime:
         if not self.model:
             hint = 'set `model = "..."` in standpipe.toml, or say --model script:story.yaml'
             raise ConfigError("standpipe.toml: no model is set", hint=hint)
-        self._build_model(
-            self.model, lambda: 0
-        )  # a wrong name or key is told before anything starts
-        Brain.open(self.home).boot()  # so is a brain that cannot be read
+        # A wrong name or key, and a brain that cannot be read, are told before anything starts.
+        self._build_model(self.model, lambda: 0)
+        Brain.open(self.home).boot()
         check_scope(scope, self.tools)
         number = await self.store.number("task")
         file = Upkeep(self.home).task(typed, number=number, now=self.clock.now())
@@ -365,16 +364,6 @@ class Runtime:
 
         pid = os.getpid()
         return SegmentStarted("inline", pid, started(pid), standpipe.__version__)
-
-
-def _prepare(home: Path) -> None:
-    """Refuse a brain that cannot be read; make the folder git does not keep when it is empty."""
-    Brain.open(home)
-    try:
-        (home / "workspace").mkdir(exist_ok=True)
-    except FileExistsError:
-        hint = "move it away, and try again"
-        raise ConfigError("`workspace` is a file, not a folder", hint=hint) from None
 
 
 def _refuse_what_is_not_built(settings: Settings) -> None:

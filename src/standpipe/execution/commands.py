@@ -5,6 +5,7 @@ Rule 2: what cannot be started is a result, not an exception: the caller fails c
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OUTPUT_MAX = 4_000  # characters of output kept as evidence
+_PART_BYTES = 64 * 1024
 _GRACE_SECONDS = 2.0
 _NOT_STARTED = 127
 
@@ -45,11 +47,27 @@ async def run_command(
     except OSError as error:
         return Ran(_NOT_STARTED, f"cannot be started: {error.strerror}: {argv[0]}")
     try:
-        output, _ = await asyncio.wait_for(process.communicate(stdin), deadline_seconds)
+        output = await asyncio.wait_for(_finished(process, stdin), deadline_seconds)
     except TimeoutError:
-        await _end(process)
         return Ran(None, f"ended after {deadline_seconds:g} s, its deadline")
+    finally:
+        await _end(process)  # also what it left running behind itself
     return Ran(process.returncode, output.decode(errors="replace").strip()[-OUTPUT_MAX:])
+
+
+async def _finished(process: asyncio.subprocess.Process, stdin: bytes) -> bytes:
+    """Feed it, keep the end of what it says, and wait for its exit."""
+    assert process.stdin is not None  # noqa: S101 -- asked for above
+    assert process.stdout is not None  # noqa: S101 -- asked for above
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it need not read
+        process.stdin.write(stdin)
+        await process.stdin.drain()
+    process.stdin.close()
+    kept = b""
+    while part := await process.stdout.read(_PART_BYTES):
+        kept = (kept + part)[-4 * OUTPUT_MAX :]
+    await process.wait()
+    return kept
 
 
 def shell_argv(command: str) -> list[str]:
@@ -58,7 +76,9 @@ def shell_argv(command: str) -> list[str]:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    for sign in (signal.SIGTERM, signal.SIGKILL):
+    """End its whole group, whether it is still there itself or not."""
+    gone = process.returncode is not None
+    for sign in (signal.SIGKILL,) if gone else (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, sign)
         except ProcessLookupError:

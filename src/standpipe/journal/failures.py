@@ -134,27 +134,28 @@ def _same_action(last: Entry, later: Sequence[Entry]) -> str:
 def _later_success(
     last: Entry, body: Settled, later: Sequence[Entry], entries: Sequence[Entry]
 ) -> str:
+    """The agent's own tools resolve nothing: neither a decision nor a note mends what failed."""
     if not isinstance(body.outcome, Failed):
         return ""
-    kind = body.outcome.kind
+    kind, proposals = body.outcome.kind, _proposals(entries)
+    missing = kind is Kind.NOT_FOUND and proposals[last.action].effect is Effect.READ
     for entry in later:
         match entry.body:
-            case Settled(outcome=Succeeded(), tool=tool, host=host):
+            case Settled(outcome=Succeeded(), tool=tool, host=host) if (
+                proposals[entry.action].origin != "agent"
+            ):
                 same_tool = tool == body.tool
                 if resolves(kind, same_site=same_tool and host == body.host, same_tool=same_tool):
                     return f"`{tool}` worked later"
-                if kind is Kind.NOT_FOUND and _effect(last, entries) is Effect.READ:
+                if missing:
                     return "the agent went on without it"
             case _:
                 pass
     return ""
 
 
-def _effect(last: Entry, entries: Sequence[Entry]) -> Effect:
-    for entry in entries:
-        if isinstance(entry.body, Proposed) and entry.action == last.action:
-            return entry.body.effect
-    return Effect.ONCE
+def _proposals(entries: Sequence[Entry]) -> dict[str, Proposed]:
+    return {entry.action: entry.body for entry in entries if isinstance(entry.body, Proposed)}
 
 
 def _answered(last: Entry, entries: Sequence[Entry]) -> str:

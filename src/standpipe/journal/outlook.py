@@ -7,19 +7,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import msgspec
-
 from standpipe.actions import Action, Effect
 from standpipe.clock import Clock
 from standpipe.governor.budget import Limits, Spent, over
 from standpipe.governor.sites import Site, may_try
-from standpipe.journal.entries import Entry, ModelResponded, Proposed, SegmentStarted
+from standpipe.journal.entries import (
+    AnswerGiven,
+    CancelRequested,
+    Entry,
+    ModelResponded,
+    Proposed,
+    Restored,
+    RunLost,
+    SegmentStarted,
+)
 from standpipe.journal.journal import Journal
 from standpipe.journal.projections import SITES, TOOLS, WAITS, ToolRow, WaitRow, read_row
-from standpipe.journal.views import answers, created, readings, scope
+from standpipe.journal.views import answers, created, readings, scope, texts
 from standpipe.policy.egress import host_of
 from standpipe.policy.situation import Reading, Situation
 
+_POSTED = AnswerGiven | CancelRequested | Restored | RunLost
 _READ_MAX = 200_000  # characters of one reading that are searched for a value's origin
 
 
@@ -89,16 +97,15 @@ class Outlook:
         return f"the other side of `{action.tool.name}` asked not to be called for another {seconds:.0f} s"
 
     def _readings(self, entries: Sequence[Entry]) -> list[Reading]:
-        found: list[Reading] = []
-        for reading in readings(entries):
-            text = (
-                msgspec.json.encode(reading.value).decode()
-                if not isinstance(reading.value, str)
-                else reading.value
+        return [
+            Reading(
+                reading.action,
+                self.called(reading.tool, reading.arguments),
+                "\n".join(texts(reading.value))[:_READ_MAX],
+                reading.label,
             )
-            name = self.called(reading.tool, reading.arguments)
-            found.append(Reading(reading.action, name, text[:_READ_MAX], reading.label))
-        return found
+            for reading in readings(entries)
+        ]
 
 
 def spent(entries: Sequence[Entry], now: datetime) -> Spent:
@@ -116,12 +123,14 @@ def spent(entries: Sequence[Entry], now: datetime) -> Spent:
 
 
 def _worked_seconds(entries: Sequence[Entry], now: datetime) -> float:
+    """Add up the segments; what others posted in between (answers, a cancel) is no work of ours."""
     worked, started, last = 0.0, "", ""
     for entry in entries:
         if isinstance(entry.body, SegmentStarted):
             worked += _between(started, last)
             started = entry.at
-        last = entry.at
+        if not isinstance(entry.body, _POSTED):
+            last = entry.at
     return worked + (now - datetime.fromisoformat(started)).total_seconds() if started else 0.0
 
 

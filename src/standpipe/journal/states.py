@@ -3,7 +3,8 @@
 Rule 1: every state and every legal step is in this file; the picture in ARCHITECTURE.md is drawn from it.
 Rule 2: this file knows nothing of storage, time or tools.
 What the table cannot say: *why* an action is tried again. From FAILED a new intent needs a recovery that
-says so, from UNKNOWN an idempotency key the other side honours; `views.next_step` decides both.
+says so, from UNKNOWN an idempotency key the other side honours; `views.next_step` decides both. A new
+decision before another attempt is made only where call or manifest are not what was decided on.
 """
 
 from collections.abc import Iterable, Mapping
@@ -76,8 +77,18 @@ STEPS: Mapping[State, Mapping[str, State]] = {
         "absent": State.ABSENT,
         "gave_up": State.GAVE_UP,
     },
-    State.ABSENT: {"intended": State.INTENDED},
-    State.FAILED: {"intended": State.INTENDED},
+    State.ABSENT: {
+        "intended": State.INTENDED,
+        "allow": State.ALLOWED,
+        "ask": State.HELD,
+        "deny": State.REFUSED,
+    },
+    State.FAILED: {
+        "intended": State.INTENDED,
+        "allow": State.ALLOWED,
+        "ask": State.HELD,
+        "deny": State.REFUSED,
+    },
     State.SUCCEEDED: {},
     State.REFUSED: {},
     State.GAVE_UP: {},

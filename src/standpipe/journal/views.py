@@ -1,7 +1,8 @@
 """Questions to the journal, answered by pure folds."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import cast
 
 from msgspec import Struct
 
@@ -28,6 +29,8 @@ from standpipe.journal.entries import (
 from standpipe.journal.states import State, state_after
 from standpipe.outcomes.outcome import Failed, Kind, Outcome, Refused, Succeeded, Unknown
 from standpipe.policy.decision import Allow, Ask, Decision, Deny
+
+KEYED_ATTEMPTS_MAX = 3  # after that the other side does not honour the key, or is gone
 
 
 class Decide(Struct, frozen=True):
@@ -90,13 +93,14 @@ def next_step(action: Action, story: Sequence[Entry], answers: Mapping[str, Answ
         case State.HELD:
             return _held(story, answers)
         case State.ALLOWED | State.ABSENT:
-            return Intend(attempts(story) + 1)
+            return Intend(attempts(story) + 1) if _still_holds(action, story) else Decide()
         case State.INTENDED | State.UNKNOWN as state:
             return _after_intent(action.tool, state, attempts(story))
         case State.IN_DOUBT:
             return _in_doubt(bodies[-1], answers)
         case State.FAILED:
-            return _after_failure(bodies[-1], attempts(story))
+            step = _after_failure(bodies[-1], attempts(story))
+            return step if step == Tell() or _still_holds(action, story) else Decide()
         case _:
             return Tell()
 
@@ -116,6 +120,12 @@ def _same_call(action: Action, story: Sequence[Entry]) -> None:
                 pass
 
 
+def _still_holds(action: Action, story: Sequence[Entry]) -> bool:
+    """A decision holds for one exact call and manifest; a changed one is decided again."""
+    decided = [entry.body.digest for entry in story if isinstance(entry.body, Decided)]
+    return bool(decided) and decided[-1] == action.digest
+
+
 def _held(story: Sequence[Entry], answers: Mapping[str, AnswerGiven]) -> Step:
     match story[-1].body:
         case Decided(blocker=blocker) if blocker in answers:
@@ -130,7 +140,7 @@ def _after_intent(tool: Tool, state: State, attempt: int) -> Step:
         return Repeat(attempt)
     if tool.verify:
         return Reconcile(attempt)
-    if tool.idempotency_key:
+    if tool.idempotency_key and attempt < KEYED_ATTEMPTS_MAX:
         return Repeat(attempt) if state is State.INTENDED else Intend(attempt + 1)
     return Doubt(attempt)
 
@@ -327,6 +337,24 @@ def readings(entries: Iterable[Entry]) -> list[Reading]:
             case _:
                 pass
     return seen
+
+
+def texts(value: object) -> Iterator[str]:
+    """Yield every word of a result: its texts, the names of its fields, its numbers."""
+    match value:
+        case str():
+            yield value
+        case dict():
+            for name, item in cast("Mapping[str, object]", value).items():
+                yield name
+                yield from texts(item)
+        case list() | tuple():
+            for item in cast("Sequence[object]", value):
+                yield from texts(item)
+        case None:
+            return
+        case _:
+            yield str(value)
 
 
 def session_label(entries: Iterable[Entry]) -> Label:

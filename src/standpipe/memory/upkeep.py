@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from standpipe.errors import NotFoundError, UsageError
+from standpipe.errors import ConfigError, NotFoundError, UsageError
 from standpipe.files import read_text
 from standpipe.governor.sites import Site
 from standpipe.ids import task_id
@@ -43,6 +43,19 @@ class Upkeep:
     """The runtime's hand in the brain of one home."""
 
     home: Path
+
+    def prepare(self) -> None:
+        """Make the folder git does not keep when it is empty.
+
+        Raises:
+            ConfigError: this version cannot read the brain, or a file lies where the folder belongs.
+        """
+        Brain.open(self.home)
+        try:
+            (self.home / "workspace").mkdir(exist_ok=True)
+        except FileExistsError:
+            hint = "move it away, and try again"
+            raise ConfigError("`workspace` is a file, not a folder", hint=hint) from None
 
     def task(self, typed: str, *, number: int, now: datetime) -> TaskFile:
         """Return the task a person meant: an id, a file, or the words themselves as a new one.

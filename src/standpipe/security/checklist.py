@@ -78,7 +78,7 @@ class Checklist:
                 shell_argv(line.run), cwd=self.home, deadline_seconds=self.deadline_seconds
             )
             return Check(f"acceptance: {line.run}", ran.passed, _ran(ran.code, ran.output))
-        shown = "; ".join(evidence)[:_SHOWN]
+        shown = "; ".join(line for line in evidence if line.strip())[:_SHOWN]
         return Check(
             f"acceptance: {line.sentence}",
             bool(shown),
@@ -96,11 +96,15 @@ class Checklist:
         return Check(f"checks/{path.name}", ran.passed, _ran(ran.code, ran.output))
 
     def _executables(self) -> list[Path]:
+        """Return what lies in `checks/`; what cannot be run fails when it is run."""
         folder = self.home / "checks"
         if not folder.is_dir():
             return []
-        files = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix != ".md")
-        return [path for path in files if not path.name.startswith(".")]
+        return [
+            path
+            for path in sorted(folder.iterdir())
+            if path.suffix != ".md" and not path.name.startswith(".") and not path.is_dir()
+        ]
 
 
 def no_unresolved_failure(failures: Sequence[Failure]) -> Check:

@@ -61,7 +61,7 @@ async def http_get(url: str) -> dict[str, object]:
     return _told(await follow(Ask("GET", url), Wire.here()))
 
 
-@tool(effect="once", control=["url", "method"], reversible=False, tells="answer of {url}")
+@tool(effect="once", control=["url"], reversible=False, tells="answer of {url}")
 async def http_send(method: str, url: str, body: Body = None) -> dict[str, object]:
     """Send a request that changes something at a listed host.
 

@@ -16,6 +16,7 @@ from standpipe.policy.decision import Allow, Ask, Decision
 from standpipe.policy.situation import Situation
 
 _JOINS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-.@+/")
+_MEANS_MORE = frozenset('*?[]"\\')  # a pattern, or the end of the text
 _SHORT = 3  # shorter values are in every text
 
 
@@ -51,7 +52,8 @@ def _needs_list(tool: Tool) -> bool:
 def _leaves(value: object) -> Iterator[str]:
     match value:
         case dict():
-            for item in cast("Mapping[str, object]", value).values():
+            for name, item in cast("Mapping[str, object]", value).items():
+                yield name
                 yield from _leaves(item)
         case list() | tuple():
             for item in cast("Sequence[object]", value):
@@ -101,4 +103,6 @@ def _came_from(leaf: str, origin: str) -> str:
 
 
 def _line(tool: str, name: str, leaf: str) -> str:
-    return f'[tools.{tool}] known = {{ {name} = ["{leaf}"] }}'
+    """Write the line that would list this very value; an odd one is never offered for pasting."""
+    plain = leaf.isprintable() and not set(leaf) & _MEANS_MORE
+    return f'[tools.{tool}] known = {{ {name} = ["{leaf if plain else "..."}"] }}'
