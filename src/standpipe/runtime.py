@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 import standpipe
-from standpipe.actions import Action, Tool
+from standpipe.actions import Action, Integrity, Tool
 from standpipe.clock import Clock, SystemClock, stamp
 from standpipe.config import SECRET_LENGTH_MIN, Settings, environment, find_home, load_settings
 from standpipe.desk.blockers import blocker_rows
@@ -31,13 +31,12 @@ from standpipe.execution.workspace import Workspace
 from standpipe.gate import Gate
 from standpipe.governor.budget import Limits, over
 from standpipe.ids import caller_id as name_of_caller, digest, match
-from standpipe.journal.ending import End
+from standpipe.journal.ending import FINAL, End, closing
 from standpipe.journal.entries import (
     AnswerGiven,
     BootLoaded,
     Draft,
     RunCreated,
-    RunEnded,
     SegmentEnded,
     SegmentStarted,
 )
@@ -46,7 +45,8 @@ from standpipe.journal.outlook import Outlook, spent
 from standpipe.journal.projections import RUNS, RunRow, read_row
 from standpipe.journal.record import Record
 from standpipe.journal.store import Store
-from standpipe.journal.views import created, interrupted_tree, open_blockers
+from standpipe.journal.verify import must_be_whole
+from standpipe.journal.views import created, interrupted_tree, open_blockers, session_label
 from standpipe.memory.brain import Brain
 from standpipe.memory.decisions import Decisions
 from standpipe.memory.tasks import Tasks
@@ -69,7 +69,6 @@ if TYPE_CHECKING:
 
 STATE_FOLDER = ".standpipe"
 BUILTIN = ("files", "http", "mail", "sql")
-FINAL = {"done", "failed", "cancelled"}
 
 
 def open_store(home: Path, *, create: bool = False) -> Store:
@@ -129,14 +128,20 @@ class Runtime:
                 runtime.masker.add(name, value)
         runtime.executor = runtime._executor(known)
         try:
-            # the client takes longer to load than the workers, which start meanwhile
+            # The client takes longer to load than the workers, which start meanwhile
             loading = asyncio.to_thread(import_module, "standpipe.adapters.pydantic_ai")
-            offered, _ = await asyncio.gather(runtime.executor.start(), loading)
+            offered, _ = await asyncio.gather(runtime._started(), loading)
             runtime.tools = all_tools((*offered, *TOOLS), settings)
             yield runtime
         finally:
             await runtime.executor.close()
             await runtime.store.close()
+
+    async def _started(self) -> tuple[Tool, ...]:
+        try:
+            return await self.executor.start()
+        except ConfigError as error:  # it may quote a line of tools.py that holds a secret
+            raise ConfigError(self.masker.mask_text(error.message), hint=error.hint) from None
 
     async def run(
         self,
@@ -189,6 +194,7 @@ class Runtime:
 
     async def _segment(self, run: str, listener: Listener | None) -> None:
         """Own the run, work, and write down how it ended."""
+        await must_be_whole(self.store, run)
         epoch = await self.store.start_segment(run, Draft("", self._segment_start()))
         journal = Journal(self.store, run, epoch)
         await journal.refresh()
@@ -205,8 +211,9 @@ class Runtime:
             await self._gave_way(journal, error)
             raise
         await self._learn(journal, upkeep)
-        await journal.append(*_ending(end, journal))
-        upkeep.ended(asked.task_id, end, now=self.clock.now())
+        await journal.append(*closing(end, run=run, epoch=epoch))
+        believed = session_label(journal.entries).integrity is Integrity.TRUSTED
+        upkeep.ended(asked.task_id, end, now=self.clock.now(), trusted=believed)
         await upkeep.draw_state(self.store)
         await self.store.seal()
 
@@ -302,6 +309,7 @@ class Runtime:
             decisions=Decisions(self.home),
             checklist=Checklist(home=self.home, secrets_in=self.masker.found),
             clock=self.clock,
+            mask=self.masker.mask,
         )
 
     def _build_model(self, name: str, next_turn: Callable[[], int]) -> "Model":
@@ -382,14 +390,6 @@ def _refuse_what_is_not_built(settings: Settings) -> None:
 
 def _jitter() -> float:
     return secrets.randbelow(1_000_000) / 1_000_000
-
-
-def _ending(end: End, journal: Journal) -> list[Draft]:
-    closing = [Draft(str(journal.epoch), SegmentEnded(end.status, end.why))]
-    if end.status in FINAL:
-        body = RunEnded(end.status, end.summary or end.why, evidence=end.evidence, why=end.why)
-        closing.append(Draft(journal.run, body))
-    return closing
 
 
 def _price(response: "ModelResponse") -> float | None:

@@ -4,6 +4,7 @@ Rule 1: an entry and the question it raises are written together: nothing is hel
 """
 
 import hashlib
+import posixpath
 from datetime import datetime, timedelta
 
 import msgspec
@@ -26,6 +27,7 @@ from standpipe.outcomes.outcome import Failed, Outcome
 from standpipe.policy.decision import Allow, Ask, Decision, Deny
 
 PARK_HOURS = 24
+_FOREIGN_FOLDERS = {"untrusted", "conflicts"}  # of the brain: text that nobody vouches for
 _SHOWN = 120
 
 
@@ -114,10 +116,10 @@ def settled(
 
 def label_of(action: Action) -> Label:
     """Return the label of what a tool brings back."""
-    foreign = str(action.arguments.get("path", "")).startswith("untrusted/")
-    if action.tool.returns == "trusted" or (action.tool.origin == "agent" and not foreign):
-        return TRUSTED
-    return Label(sources=(action.id,))
+    if action.tool.origin == "agent":
+        first = posixpath.normpath(str(action.arguments.get("path", ""))).partition("/")[0]
+        return Label(sources=(action.id,)) if first in _FOREIGN_FOLDERS else TRUSTED
+    return TRUSTED if action.tool.returns == "trusted" else Label(sources=(action.id,))
 
 
 def escalated(

@@ -9,9 +9,11 @@ from typing import cast
 
 from msgspec import Struct
 
-from standpipe.journal.entries import Entry, Proposed, Settled
+from standpipe.journal.entries import Draft, Entry, Proposed, RunEnded, SegmentEnded, Settled
 from standpipe.journal.views import cancelled, open_blockers, pointed_at, stopped
 from standpipe.outcomes.outcome import Succeeded
+
+FINAL = frozenset({"done", "failed", "cancelled"})
 
 
 class End(Struct, frozen=True, omit_defaults=True):
@@ -41,6 +43,15 @@ def must_end(entries: Sequence[Entry], *, over_budget: str | None = None) -> End
     if over_budget:
         return End("failed", over_budget)
     return None
+
+
+def closing(end: End, *, run: str, epoch: int) -> list[Draft]:
+    """Say how a segment ended, and the run with it unless it only waits."""
+    said = [Draft(str(epoch), SegmentEnded(end.status, end.why))]
+    if end.status in FINAL:
+        summary = end.summary or end.why
+        said.append(Draft(run, RunEnded(end.status, summary, evidence=end.evidence, why=end.why)))
+    return said
 
 
 def _done(entries: Sequence[Entry]) -> End | None:

@@ -28,7 +28,6 @@ from standpipe.policy.egress import host_of
 from standpipe.policy.situation import Reading, Situation
 
 _POSTED = AnswerGiven | CancelRequested | Restored | RunLost
-_READ_MAX = 200_000  # characters of one reading that are searched for a value's origin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +100,7 @@ class Outlook:
             Reading(
                 reading.action,
                 self.called(reading.tool, reading.arguments),
-                "\n".join(texts(reading.value))[:_READ_MAX],
+                "\n".join(texts(reading.value)),
                 reading.label,
             )
             for reading in readings(entries)

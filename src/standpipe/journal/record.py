@@ -200,7 +200,8 @@ class Record:
 
     def alternate(self, action: Action) -> str | None:
         """Return the tool to try instead, if the last recovery says so."""
-        return alternate_of(self.journal.story(action.id))
+        name = alternate_of(self.journal.story(action.id))
+        return name if name in self.outlook.tools else None  # it may be gone since
 
     def _still_the_same(self, action: Action) -> bool:
         """An answer holds for one exact call: same arguments, same manifest."""

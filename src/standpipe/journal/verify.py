@@ -1,5 +1,7 @@
 """Check that a journal says what was written: dense numbers, unbroken chains, legal steps."""
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from standpipe.errors import BrokenJournalError, StateError
@@ -39,13 +41,33 @@ async def verify(store: Store) -> Verdict:
     return Verdict(len(names), count, tuple(broken))
 
 
-async def _cut_off(store: Store, heads: dict[str, set[str]]) -> list[str]:
+async def must_be_whole(store: Store, run: str) -> None:
+    """Check a run before anything is done because of what its record says.
+
+    Raises:
+        BrokenJournalError: it is not what was written.
+    """
+    faults = _faults(run, list(await store.read(run)))
+    faults += await _cut_off(
+        store, {run: {entry.hash for entry in await store.read(run)}}, only=run
+    )
+    if faults:
+        raise BrokenJournalError(
+            f"the record of `{run}` cannot be trusted: {faults[0]}",
+            hint="`standpipe journal verify` lists what is damaged; restore .standpipe/ from a backup",
+        )
+
+
+async def _cut_off(
+    store: Store, heads: Mapping[str, set[str]], *, only: str | None = None
+) -> list[str]:
     """Name the streams whose end is gone: a chain cannot tell, a seal can."""
     try:
         sealed = await store.sealed()
     except BrokenJournalError as error:
         return [error.message]
-    gone = [name for name, head in sealed.items() if head not in heads.get(name, set())]
+    known = {name: head for name, head in sealed.items() if only in {None, name}}
+    gone = [name for name, head in known.items() if head not in heads.get(name, set())]
     return [f"{name}: entries at its end are missing, which a seal still knows" for name in gone]
 
 

@@ -95,7 +95,8 @@ def next_step(action: Action, story: Sequence[Entry], answers: Mapping[str, Answ
         case State.ALLOWED | State.ABSENT:
             return Intend(attempts(story) + 1) if _still_holds(action, story) else Decide()
         case State.INTENDED | State.UNKNOWN as state:
-            return _after_intent(action.tool, state, attempts(story))
+            once = any(isinstance(b, Proposed) and b.effect is Effect.ONCE for b in bodies)
+            return _after_intent(action.tool, state, attempts(story), once=once)
         case State.IN_DOUBT:
             return _in_doubt(bodies[-1], answers)
         case State.FAILED:
@@ -135,8 +136,9 @@ def _held(story: Sequence[Entry], answers: Mapping[str, AnswerGiven]) -> Step:
             return Tell()
 
 
-def _after_intent(tool: Tool, state: State, attempt: int) -> Step:
-    if state is State.INTENDED and tool.effect is not Effect.ONCE:
+def _after_intent(tool: Tool, state: State, attempt: int, *, once: bool) -> Step:
+    """`once`: what the tool was when it was tried; a manifest that changed since excuses nothing."""
+    if state is State.INTENDED and not once and tool.effect is not Effect.ONCE:
         return Repeat(attempt)
     if tool.verify:
         return Reconcile(attempt)
@@ -324,16 +326,23 @@ class Reading(Struct, frozen=True):
 
 
 def readings(entries: Iterable[Entry]) -> list[Reading]:
-    """Return the results a run has seen, oldest first."""
+    """Return what a run has read, oldest first: results, the words of failures, receipts."""
     proposed: dict[str, Proposed] = {}
     seen: list[Reading] = []
     for entry in entries:
         match entry.body:
             case Proposed() as body:
                 proposed[entry.action] = body
-            case Settled(outcome=Succeeded(value=value), tool=tool, label=label):
+            case (
+                Settled(outcome=Succeeded(value=value), tool=tool, label=label)
+                | Settled(outcome=Failed(message=value), tool=tool, label=label)
+                | Settled(outcome=Unknown(message=value), tool=tool, label=label)
+            ):
                 arguments = proposed[entry.action].arguments
                 seen.append(Reading(entry.action, tool, arguments, value, label))
+            case Reconciled(tool=tool, value=value) if value is not None:
+                arguments = proposed[entry.action].arguments
+                seen.append(Reading(entry.action, tool, arguments, value, Label()))
             case _:
                 pass
     return seen

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from standpipe.errors import ConfigError, NotFoundError, UsageError
 from standpipe.files import read_text
+from standpipe.governor.recovery import Refresh, Retry, Wait
 from standpipe.governor.sites import Site
 from standpipe.ids import task_id
 from standpipe.journal.ending import End
@@ -79,14 +80,14 @@ class Upkeep:
 
     def started(self, name: str, *, now: datetime) -> None:
         """A run works on the task: it lies in `open/`."""
-        self._move(name, Status.OPEN, now=now, blocked_on="")
+        self._move(name, Status.OPEN, now=now, blocked_on="", trusted=True)
 
-    def ended(self, name: str, end: End, *, now: datetime) -> None:
+    def ended(self, name: str, end: End, *, now: datetime, trusted: bool) -> None:
         """Put the task where the end of its run says."""
         status = _FOLDERS.get(end.status)
         if status:
             waits = end.why if status is Status.BLOCKED else ""
-            self._move(name, status, now=now, blocked_on=waits)
+            self._move(name, status, now=now, blocked_on=waits, trusted=trusted)
 
     def learn(self, entries: Sequence[Entry], *, now: datetime) -> Iterator[Draft]:
         """Write a lesson for every failure that has none yet; yield what the journal says of it."""
@@ -126,11 +127,13 @@ class Upkeep:
         brain = Brain.open(self.home)
         brain.write_state(brain.state(failures=failures, runs=runs))
 
-    def _move(self, name: str, to: Status, *, now: datetime, blocked_on: str) -> None:
+    def _move(
+        self, name: str, to: Status, *, now: datetime, blocked_on: str, trusted: bool
+    ) -> None:
         tasks = Tasks(self.home)
         file = tasks.read(name)
         if file.status is not to or file.task.blocked_on != blocked_on:
-            tasks.move(name, to, now=now, changes={"blocked_on": blocked_on})
+            tasks.move(name, to, now=now, trusted=trusted, changes={"blocked_on": blocked_on})
 
 
 def goal_of(task: Task) -> str:
@@ -227,5 +230,6 @@ def _teaches(entry: Entry, known: set[str]) -> bool:
         isinstance(body, Settled)
         and isinstance(body.outcome, Failed)
         and body.outcome.kind not in _NO_LESSON
+        and not isinstance(body.recovery, Retry | Wait | Refresh)  # an attempt, not yet a failure
         and entry.key not in known
     )

@@ -26,7 +26,7 @@ from standpipe.outcomes.outcome import Succeeded
 
 FAILURES = "no unresolved failure"
 _SHOWN = 300
-_READ_MAX = 5_000_000
+_READ_MAX = 50_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +55,25 @@ class Checklist:
         )
 
     def _no_secret_in_files(self, entries: Sequence[Entry]) -> Check:
-        found: list[str] = []
-        for path in _changed(entries):
-            file = self.home / "workspace" / path
-            if file.is_file() and not file.is_symlink() and file.stat().st_size <= _READ_MAX:
-                names = self.secrets_in(file.read_text(errors="replace"))
-                found += [f"{path} ({', '.join(names)})"] if names else []
-        return Check("no secret in a changed file", not found, "; ".join(found))
+        problems = [problem for path in _changed(entries) if (problem := self._problem(path))]
+        return Check("no secret in a changed file", not problems, "; ".join(problems))
+
+    def _problem(self, path: str) -> str:
+        """Say what keeps a changed file from passing; what cannot be read has not passed."""
+        if self.secrets_in(path):
+            return "a file whose name is a secret"
+        file = self.home / "workspace" / path
+        if file.is_symlink() or not file.is_file():
+            return ""
+        try:
+            content = file.read_bytes() if file.stat().st_size <= _READ_MAX else None
+        except OSError as error:
+            return f"{path} (cannot be read: {error.strerror})"
+        if content is None:
+            return f"{path} (too large to be checked: more than {_READ_MAX // 1_000_000} MB)"
+        encodings = ("utf-8", "utf-16-le", "utf-16-be")
+        names = {n for e in encodings for n in self.secrets_in(content.decode(e, "replace"))}
+        return f"{path} ({', '.join(sorted(names))})" if names else ""
 
     def _no_secret_in_messages(self, entries: Sequence[Entry]) -> Check:
         sent = _effects(entries)

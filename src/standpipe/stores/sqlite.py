@@ -116,7 +116,9 @@ class SqliteStore:
 
     async def streams(self) -> Sequence[str]:
         with _named(self._path):
-            rows = self._db.execute("select id from run where seq > 0").fetchall()
+            rows = self._db.execute(
+                "select id from run where seq > 0 union select distinct run from entry"
+            ).fetchall()
         return [str(row[0]) for row in rows]
 
     async def number(self, series: str) -> int:

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+import msgspec
+
 from standpipe.actions import Action, Effect, Integrity, Tool
 from standpipe.clock import Clock
 from standpipe.ids import task_id
@@ -92,6 +94,7 @@ class AgentTools:
     decisions: Decisions
     checklist: Checklist
     clock: Clock
+    mask: Callable[[object], object]
 
     def inner(self) -> Mapping[str, Inner]:
         """Return the functions by the names of `TOOLS`."""
@@ -114,6 +117,7 @@ class AgentTools:
         checks = await self.checklist.run(
             self.journal.entries, claim=action.id, summary=str(action.arguments["summary"]), evidence=evidence
         )  # fmt: skip
+        checks = msgspec.convert(self.mask(msgspec.to_builtins(checks)), tuple[Check, ...])
         await self.journal.append(Draft(action.id, Checked(checks)))
         open_checks = [check for check in checks if not check.passed]
         if open_checks:

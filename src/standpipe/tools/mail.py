@@ -116,6 +116,7 @@ def was_sent(  # called with every argument of the tool
     control=["to"],
     idempotency_key="message_id",
     verify=was_sent,
+    verify_after_seconds=30,  # a server accepts first and files a copy later
     reversible=False,
     timeout=30,
     tells="mail to {to}",

@@ -55,6 +55,7 @@ sent = "mail/sent"
 from = "support@shop.example"
 
 [tools.send_email]          # who may be written to without a question
+verify_after_seconds = 0    # this server files its copy before it answers
 known = { to = [KNOWN] }
 
 [secrets.SHOP_TOKEN]        # the value comes from the environment

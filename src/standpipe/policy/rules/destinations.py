@@ -5,6 +5,7 @@ Rule 2: a value that came from something the agent read is held, and the questio
 Rule 3: without a list, an allowed tool may act on values nobody foreign suggested.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import cast
@@ -16,6 +17,7 @@ from standpipe.policy.decision import Allow, Ask, Decision
 from standpipe.policy.situation import Situation
 
 _JOINS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-.@+/")
+_SEVERAL = re.compile(r"[\s,;<>\"#\x00-\x1f]")
 _MEANS_MORE = frozenset('*?[]"\\')  # a pattern, or the end of the text
 _SHORT = 3  # shorter values are in every text
 
@@ -65,7 +67,13 @@ def _leaves(value: object) -> Iterator[str]:
 
 
 def _known(leaf: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(_normal(leaf), _normal(pattern)) for pattern in patterns)
+    # Under `*@example.com` a second address, a comma or a line break would pass as part of a name.
+    one = not _SEVERAL.search(leaf) and leaf.count("@") <= 1
+    value = _normal(leaf)
+    return any(
+        value == _normal(pattern) or (one and fnmatchcase(value, _normal(pattern)))
+        for pattern in patterns
+    )
 
 
 def _origin(leaf: str, situation: Situation) -> str:
