@@ -26,11 +26,6 @@ def task_id(number: int) -> str:
     return f"T-{number}"
 
 
-def action_id(run: str, response: int, call: int) -> str:
-    """Name a call by its place: the response of the model it stands in, and its position there."""
-    return f"{run}.{response}.{call}"
-
-
 def alternate_id(action: str) -> str:
     """Name the call that is tried instead: `r12.3.1` -> `r12.3.1a` -> `r12.3.1b`."""
     last = action[-1]

@@ -9,7 +9,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -24,7 +24,7 @@ from standpipe.config import SECRET_LENGTH_MIN, Settings, environment, find_home
 from standpipe.desk.blockers import blocker_rows
 from standpipe.desk.report import Report, report
 from standpipe.engines.inline import InlineEngine
-from standpipe.errors import ConfigError
+from standpipe.errors import ConfigError, NotFoundError
 from standpipe.execution.executor import Executor, Inner
 from standpipe.execution.pool import Home, Pool
 from standpipe.execution.workspace import Workspace
@@ -201,8 +201,9 @@ class Runtime:
         if listener:
             journal.listeners.append(listener)
         asked, upkeep = created(journal.entries), Upkeep(self.home)
-        upkeep.started(asked.task_id, now=self.clock.now())
         try:
+            with suppress(NotFoundError):  # a task file that a person took away stops nobody
+                upkeep.started(asked.task_id, now=self.clock.now())
             await self._waits_over(journal)
             await self._learn(journal, upkeep)
             self.executor.inherit(interrupted_tree(journal.entries))
@@ -211,9 +212,12 @@ class Runtime:
             await self._gave_way(journal, error)
             raise
         await self._learn(journal, upkeep)
-        await journal.append(*closing(end, run=run, epoch=epoch))
         believed = session_label(journal.entries).integrity is Integrity.TRUSTED
-        upkeep.ended(asked.task_id, end, now=self.clock.now(), trusted=believed)
+        with suppress(
+            NotFoundError
+        ):  # moved before the end is written: a kill in between moves it again
+            upkeep.ended(asked.task_id, end, now=self.clock.now(), trusted=believed)
+        await journal.append(*closing(end, run=run, epoch=epoch))
         await upkeep.draw_state(self.store)
         await self.store.seal()
 

@@ -51,11 +51,10 @@ def request_entry(messages: Sequence[ModelMessage], *, number: int, model: str) 
         if not isinstance(message, ModelRequest):
             break
         new.insert(0, replace(message, instructions=None))
-    text = ModelMessagesTypeAdapter.dump_json(list(messages))
     return ModelRequested(
         number=number,
         message=ModelMessagesTypeAdapter.dump_python(new, mode="json"),
-        digest=digest(text),
+        digest=digest(ModelMessagesTypeAdapter.dump_json(new)),
         model=model,
     )
 

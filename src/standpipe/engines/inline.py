@@ -36,11 +36,3 @@ class InlineEngine:
                 f"run `{run}` is being worked on by another process",
                 hint="`standpipe status` shows it; `standpipe cancel RUN` ends it",
             ) from None
-
-    def owned(self, run: str) -> bool:
-        """Return whether some process owns `run` right now."""
-        try:
-            with self.owning(run):
-                return False
-        except UsageError:
-            return True

@@ -187,13 +187,16 @@ def needs_human(recovery: Recovery, *, wait_seconds_max: float) -> bool:
 
 
 def answered(answer: str, by: str) -> Decision:
-    """Read a human's yes or no; whatever else was said is an answer in words."""
-    word = answer.strip().casefold()
-    if word in {"no", "n", "deny", "denied"}:
-        return Deny(by, "a person said no")
-    if word.startswith(("no:", "no,")):
-        return Deny(by, f"a person said no: {answer.strip()[3:].strip()}")
-    return Allow(by)
+    """Read a human's yes; everything else is a no, with what was said as its reason."""
+    word, _, reason = answer.strip().partition(":")
+    match word.strip().casefold():
+        case "yes" | "y":
+            return Allow(by)
+        case "no" | "n":
+            said = f"a person said no: {reason.strip()}" if reason.strip() else "a person said no"
+            return Deny(by, said)
+        case _:
+            return Deny(by, f"a person said, instead of yes: {answer.strip()}")
 
 
 def call_text(action: Action) -> str:

@@ -8,7 +8,7 @@ Rule 3: whoever wants to tell people what happens listens here; listeners see on
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from standpipe.journal.entries import Body, Draft, Entry
+from standpipe.journal.entries import Draft, Entry
 from standpipe.journal.states import State, step
 from standpipe.journal.store import Store
 
@@ -56,10 +56,6 @@ class Journal:
         """Return the entries about one action."""
         return self._stories.get(action, ())
 
-    def has(self, key: str, kind: type[Body]) -> bool:
-        """Return whether a sentence of this kind and key is there."""
-        return any(entry.key == key and isinstance(entry.body, kind) for entry in self.entries)
-
     def _check(self, drafts: Sequence[Draft]) -> None:
         states: dict[str, State] = {}
         for draft in drafts:
@@ -75,5 +71,8 @@ class Journal:
             self._stories.setdefault(action, []).append(entry)
             known = self._states.get(action, State.NEW)
             self._states[action] = step(known, entry.body, action=action)
-        for listener in self.listeners:
-            listener(entry)
+        for listener in tuple(self.listeners):
+            try:
+                listener(entry)
+            except Exception:  # noqa: BLE001 -- whoever only watches must not stop what is under way
+                self.listeners.remove(listener)

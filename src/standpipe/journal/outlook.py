@@ -3,8 +3,8 @@
 Rule 1: everything here is read from the journal and its projections; nothing is kept beside them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from standpipe.actions import Action, Effect
@@ -25,7 +25,7 @@ from standpipe.journal.journal import Journal
 from standpipe.journal.projections import SITES, TOOLS, WAITS, ToolRow, WaitRow, read_row
 from standpipe.journal.views import answers, created, readings, scope, texts
 from standpipe.policy.egress import host_of
-from standpipe.policy.situation import Reading, Situation
+from standpipe.policy.situation import Reading, Situation, normal
 
 _POSTED = AnswerGiven | CancelRequested | Restored | RunLost
 
@@ -43,6 +43,7 @@ class Outlook:
     trusted: Sequence[str]
     called: Callable[[str, Mapping[str, object]], str]
     secrets_in: Callable[[object], tuple[str, ...]]
+    read: dict[int, Reading] = field(default_factory=dict[int, Reading])
 
     async def situation(self, action: Action) -> Situation:
         """Return what the rules may know about this moment."""
@@ -52,11 +53,7 @@ class Outlook:
             tools=tuple(self.tools),
             scope=scope(entries),
             egress=tuple(self.egress),
-            trusted=(
-                created(entries).task,
-                *(a.answer for a in answers(entries).values()),
-                *self.trusted,
-            ),
+            trusted=tuple(map(normal, self._trusted(entries))),
             readings=tuple(self._readings(entries)) if _lands_somewhere(action) else (),
             over_budget=over(self.limits, spent(entries, self.clock.now())),
             open_site=_refusal(blocked) if blocked else await self._pause(action),
@@ -95,16 +92,21 @@ class Outlook:
             return None
         return f"the other side of `{action.tool.name}` asked not to be called for another {seconds:.0f} s"
 
-    def _readings(self, entries: Sequence[Entry]) -> list[Reading]:
-        return [
-            Reading(
-                reading.action,
-                self.called(reading.tool, reading.arguments),
-                "\n".join(texts(reading.value)),
-                reading.label,
-            )
-            for reading in readings(entries)
-        ]
+    def _trusted(self, entries: Sequence[Entry]) -> Iterator[str]:
+        yield created(entries).task
+        yield from (given.answer for given in answers(entries).values())
+        yield from self.trusted
+
+    def _readings(self, entries: Sequence[Entry]) -> Iterator[Reading]:
+        for reading in readings(entries):
+            if reading.seq not in self.read:  # a text is made ready for searching once
+                self.read[reading.seq] = Reading(
+                    reading.action,
+                    self.called(reading.tool, reading.arguments),
+                    normal("\n".join(texts(reading.value))),
+                    reading.label,
+                )
+            yield self.read[reading.seq]
 
 
 def spent(entries: Sequence[Entry], now: datetime) -> Spent:

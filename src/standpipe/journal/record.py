@@ -25,6 +25,7 @@ from standpipe.journal.views import (
     breaths,
     denials,
     next_step,
+    open_blockers,
     outcome_of,
     standing,
     tried_again_at,
@@ -183,12 +184,19 @@ class Record:
             await self.clock.sleep(left)
 
     async def hold_off(self, action: Action) -> bool:
-        """Wait until the other side may be asked again; False if that is too long for anybody."""
+        """Wait until the other side may be asked again; if that is too long for anybody, park the run."""
         story = self.journal.story(action.id)
         seconds = await self.outlook.host_wait(action)
         if story and (at := tried_again_at(story[-1])):
             seconds = max(seconds, (at - self.clock.now()).total_seconds())
-        return await self.wait(seconds)
+        if await self.wait(seconds):
+            return True
+        waiting = open_blockers(self.journal.entries).values()
+        if all(body.action != action.id for body in waiting):
+            why = f"the other side asked for a pause of {seconds:.0f} s"
+            failed = Failed(Kind.RATE_LIMITED, why)
+            await self.journal.append(await self._question(action, failed, Wait(why, seconds), ""))
+        return False
 
     async def wait(self, seconds: float) -> bool:
         """Sleep if that is bearable; a longer wait ends the run and holds no process."""

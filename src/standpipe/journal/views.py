@@ -23,6 +23,7 @@ from standpipe.journal.entries import (
     Reconciled,
     RunCreated,
     ScopeSet,
+    SegmentStarted,
     Settled,
     Verdict,
 )
@@ -190,6 +191,8 @@ def outcome_of(story: Sequence[Entry]) -> Outcome:
             return Refused(reason, blocker=blocker)
         case Decided(decision=Deny(reason=reason)):
             return Refused(reason)
+        case Decided(decision=Allow()):
+            return Refused("it may happen, and waits until the other side may be asked")
         case _:
             return Unknown("interrupted; it may have happened")
 
@@ -270,15 +273,18 @@ def stopped(entries: Iterable[Entry]) -> str | None:
     return None
 
 
-def pointed_at(entries: Iterable[Entry]) -> tuple[str, ...]:
-    """Return the blockers of other runs that refuse calls of this one."""
-    return tuple(
-        entry.body.blocker
-        for entry in entries
-        if isinstance(entry.body, Decided)
-        and isinstance(entry.body.recovery, Escalate)
-        and entry.body.blocker
-    )
+def pointed_at(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """Return the open questions of other runs that refuse calls of this segment."""
+    answered, pointed = answers(entries), list[str]()
+    for entry in entries:
+        match entry.body:
+            case SegmentStarted():
+                pointed.clear()  # whoever goes on may try again
+            case Decided(recovery=Escalate(), blocker=blocker) if blocker not in answered:
+                pointed.append(blocker)
+            case _:
+                pass
+    return tuple(dict.fromkeys(filter(None, pointed)))
 
 
 def breaths(entries: Iterable[Entry], *, site: str, tool: str) -> set[str]:
@@ -318,6 +324,7 @@ def scope(entries: Iterable[Entry]) -> tuple[str, ...] | None:
 class Reading(Struct, frozen=True):
     """What a run has seen: one result, and how it is called in a sentence."""
 
+    seq: int
     action: str
     tool: str
     arguments: Mapping[str, object]
@@ -339,10 +346,10 @@ def readings(entries: Iterable[Entry]) -> list[Reading]:
                 | Settled(outcome=Unknown(message=value), tool=tool, label=label)
             ):
                 arguments = proposed[entry.action].arguments
-                seen.append(Reading(entry.action, tool, arguments, value, label))
+                seen.append(Reading(entry.seq, entry.action, tool, arguments, value, label))
             case Reconciled(tool=tool, value=value) if value is not None:
                 arguments = proposed[entry.action].arguments
-                seen.append(Reading(entry.action, tool, arguments, value, Label()))
+                seen.append(Reading(entry.seq, entry.action, tool, arguments, value, Label()))
             case _:
                 pass
     return seen
@@ -387,8 +394,3 @@ def denials(entries: Iterable[Entry], *, outside: str) -> list[tuple[Proposed, D
             case _:
                 pass
     return found
-
-
-def allowed(decision: Decision | None) -> bool:
-    """Return whether an action may happen."""
-    return isinstance(decision, Allow)

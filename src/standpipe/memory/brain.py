@@ -84,16 +84,24 @@ class Brain:
                 raise Conflict(f"`{path}` is no longer what was read", current=shown, hint=hint)
             return self._put(path, target, text)
 
-    def append(self, path: str, text: str, *, trusted: bool = True) -> Written:
-        """Add text to the end of a file, on a line of its own, whoever else writes to it."""
+    def append(
+        self, path: str, text: str, *, trusted: bool = True, origin: str = ""
+    ) -> Written:
+        """Add text to the end of a file, on a line of its own, whoever else writes to it.
+
+        With an `origin` it is added once: a comment below it says where it came from.
+        """
         target, path = self._writable(path)
         if not trusted:
             return self._aside(text)
         with locked(self._home, path):
             old = read_text(target, limit_bytes=FILE_BYTES) if target.exists() else ""
+            mark = f"<!-- {origin} -->\n" if origin else ""
+            if mark and mark in old:
+                return Written(path, digest(old.encode()))
             glue = "" if not old or old.endswith("\n") else "\n"
             end = "" if text.endswith("\n") else "\n"
-            return self._put(path, target, f"{old}{glue}{text}{end}")
+            return self._put(path, target, f"{old}{glue}{text}{end}{mark}")
 
     def search(self, query: str, *, limit: int = 10) -> list[Hit]:
         """Return the files that speak of `query`, best first; an empty query: the newest."""

@@ -1,6 +1,7 @@
 """Decisions: one file each, written once, never without a why."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -28,6 +29,7 @@ class Decision(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     why: str
     alternatives: tuple[str, ...] = ()
     at: str = ""
+    origin: str = ""  # the action that recorded it
 
 
 class DecisionList(Struct, frozen=True):
@@ -60,6 +62,23 @@ class Decisions:
                 raise UsageError(f"decision `{decision.id}` exists", hint=hint)
             put(path, dump_front_matter(msgspec.to_builtins(kept), ""))
         return kept
+
+    def add(
+        self, decision: Decision, *, number: int, now: datetime, trusted: bool = True
+    ) -> Decision:
+        """Record under `number`, or under the next one that a copied brain leaves free."""
+        with locked(self._home, "decisions"):
+            free = max(number, self.highest_number() + 1)
+            named = msgspec.structs.replace(decision, id=f"D-{free}")
+            return self.record(named, now=now, trusted=trusted)
+
+    def from_action(self, origin: str) -> Decision | None:
+        """Return the decision that an action has recorded already."""
+        for path in self._newest_first():
+            with suppress(UsageError):
+                if (found := self._load(path)).origin == origin:
+                    return found
+        return None
 
     def latest(self, count: int) -> DecisionList:
         """Return the newest decisions; only the newest months are read."""

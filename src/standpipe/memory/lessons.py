@@ -3,6 +3,7 @@
 Rule 1: no text of an error, and no text of a model, ever stands in a statement.
 Rule 2: a name that is too long or has odd characters is replaced by a short hash of it.
 Rule 3: a lesson file that cannot be read is put aside, and counting starts anew: nothing is lost.
+Rule 4: a failure counts once, however often it is recorded: `evidence` says which ones did.
 """
 
 import re
@@ -20,6 +21,7 @@ from standpipe.memory.tasks import Broken
 from standpipe.memory.writes import FILE_BYTES, keep_conflict, locked, put
 
 _RUNS_MAX = 20
+_EVIDENCE_MAX = 100
 _BOUNDED = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
 
@@ -53,6 +55,7 @@ class Failure(Struct, frozen=True, kw_only=True):
     code: str = ""
     site: str = ""
     run: str = ""
+    evidence: str = ""  # the entry that tells of it, and when; no text of anybody
 
 
 class LessonList(Struct, frozen=True):
@@ -75,6 +78,8 @@ class Lessons:
         path = self._brain / "lessons" / f"{name}.md"
         with locked(self._home, f"lessons/{name}"):
             known, note = self._known(path, now)
+            if known and failure.evidence and failure.evidence in known.evidence:
+                return known
             lesson = _again(known, failure, now) if known else _first(name, failure, now)
             body = f"{statement(lesson)}\n{note}"
             put(path, dump_front_matter(msgspec.to_builtins(lesson), body))
@@ -128,6 +133,7 @@ def _first(name: str, failure: Failure, now: datetime) -> Lesson:
         runs=tuple(filter(None, [_bounded(failure.run)])),
         first_at=stamp(now),
         last_at=stamp(now),
+        evidence=tuple(filter(None, [failure.evidence])),
     )
 
 
@@ -138,6 +144,7 @@ def _again(known: Lesson, failure: Failure, now: datetime) -> Lesson:
         count=known.count + 1,
         runs=tuple(filter(None, runs))[-_RUNS_MAX:],
         last_at=stamp(now),
+        evidence=tuple(filter(None, (*known.evidence, failure.evidence)))[-_EVIDENCE_MAX:],
     )
 
 

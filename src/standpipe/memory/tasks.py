@@ -25,7 +25,7 @@ from standpipe.files import (
     load_front_matter,
     read_text,
 )
-from standpipe.ids import natural
+from standpipe.ids import natural, task_id
 from standpipe.memory.writes import FILE_BYTES, keep_conflict, locked, put, vouched
 
 
@@ -119,6 +119,20 @@ class Tasks:
             new = msgspec.structs.replace(new, rev=1, created=stamp(now), updated=stamp(now))
             kept = vouched(self._brain, body, trusted=trusted)
             return self._write(new, Status.OPEN, kept, now)
+
+    def add(
+        self, task: Task, *, number: int, body: str = "", now: datetime, trusted: bool = True
+    ) -> TaskFile:
+        """Add an open task under `number`, or under the next one that a copied brain leaves free."""
+        with locked(self._home, "tasks"):
+            free = max(number, self.highest_number() + 1)
+            named = msgspec.structs.replace(task, id=task_id(free))
+            return self.create(named, body=body, now=now, trusted=trusted)
+
+    def from_action(self, origin: str) -> TaskFile | None:
+        """Return the task that an action has added already."""
+        tasks = self.listed(*Status).tasks
+        return next((one for one in tasks if one.task.origin == origin), None)
 
     def read(self, task_id: str) -> TaskFile:
         """Return a task, wherever it lies.

@@ -8,13 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from standpipe.errors import ConfigError, NotFoundError, UsageError
 from standpipe.files import read_text
 from standpipe.governor.recovery import Refresh, Retry, Wait
 from standpipe.governor.sites import Site
-from standpipe.ids import task_id
 from standpipe.journal.ending import End
 from standpipe.journal.entries import Acceptance, Draft, Entry, LessonRecorded, Settled
 from standpipe.journal.projections import RUNS, SITES, RunRow, read_row
@@ -75,8 +72,8 @@ class Upkeep:
         _check_words(text)
         first = text.splitlines()[0]
         title = first if len(first) <= _TITLE else f"{first[:_TITLE]}…"
-        name = task_id(max(number, tasks.highest_number() + 1))
-        return tasks.create(Task(id=name, title=title, goal=text, origin="operator"), now=now)
+        new = Task(id="", title=title, goal=text, origin="operator")
+        return tasks.add(new, number=number, now=now)
 
     def started(self, name: str, *, now: datetime) -> None:
         """A run works on the task: it lies in `open/`."""
@@ -104,6 +101,7 @@ class Upkeep:
                             code=failed.code,
                             site=body.site,
                             run=entry.run,
+                            evidence=f"{entry.key}@{entry.at}",  # a copied brain meets the key again
                         ),
                         now=now,
                     )
@@ -212,8 +210,9 @@ def _taken_over(tasks: Tasks, outside: TaskFile, *, number: int, now: datetime) 
     try:
         known = tasks.read(task.id)
     except NotFoundError:
-        new = task.id or task_id(max(number, tasks.highest_number() + 1))
-        return tasks.create(replace(task, id=new), body=outside.body, now=now)
+        if task.id:
+            return tasks.create(task, body=outside.body, now=now)
+        return tasks.add(task, number=number, body=outside.body, now=now)
     if (_asks(known), known.body) != (_asks(outside), outside.body):
         hint = f"give `{outside.path}` another `id`, or change `brain/{known.path}`"
         raise UsageError(f"task `{task.id}` exists, and asks for something else", hint=hint)

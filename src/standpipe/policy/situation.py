@@ -7,8 +7,16 @@ from msgspec import Struct, field
 from standpipe.actions import Label
 
 
+def normal(text: str) -> str:
+    """Write a text as it is compared: case folded, white space in one piece.
+
+    Never NFKC or confusables: that would make a look-alike equal (`security.md` section 3).
+    """
+    return " ".join(text.casefold().split())
+
+
 class Reading(Struct, frozen=True):
-    """One result the agent has read in this run; `called` is its name in a sentence: "mail 4"."""
+    """One result the agent has read in this run, as `normal` text; `called` names it: "mail 4"."""
 
     action: str
     called: str
@@ -26,7 +34,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     tools: tuple[str, ...] = ()  # every name there is
     scope: tuple[str, ...] | None = None  # the names this run may use
     egress: tuple[str, ...] = ()  # host or host:port
-    trusted: tuple[str, ...] = ()  # the operator's own words: task, answers
+    trusted: tuple[str, ...] = ()  # the operator's own words, as `normal` text: task, answers
     readings: tuple[Reading, ...] = ()
     over_budget: str | None = None
     open_site: str | None = None  # the sentence of a site that refuses this tool for now

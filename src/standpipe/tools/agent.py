@@ -3,6 +3,7 @@
 Rule 1: they run in the runtime, not in a worker, and pass the same gate as every other call.
 Rule 2: their schemas are a contract, written here as they are; no `why` is added.
 Rule 3: what the agent writes after it read something untrusted is kept apart, whatever it says.
+Rule 4: a call that is made again after a crash finds what it did before, by its origin.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,8 +14,7 @@ import msgspec
 
 from standpipe.actions import Action, Effect, Integrity, Tool
 from standpipe.clock import Clock
-from standpipe.ids import task_id
-from standpipe.journal.entries import Check, Checked, Decided, Draft, Noted, ScopeSet
+from standpipe.journal.entries import Check, Checked, Decided, Draft, Intended, Noted, ScopeSet
 from standpipe.journal.journal import Journal
 from standpipe.journal.views import answers, session_label
 from standpipe.memory.brain import Brain
@@ -140,13 +140,18 @@ class AgentTools:
         others = tuple(
             str(one) for one in cast("list[object]", action.arguments.get("alternatives", []))
         )
-        await self.journal.append(Draft(action.id, Noted("agent", what, why, others)))
-        name = f"D-{await self.journal.store.number('decision')}"
-        decision = Decision(
-            id=name, run=self.journal.run, by="agent", what=what, why=why, alternatives=others
-        )
-        self.decisions.record(decision, now=self.clock.now(), trusted=self.trusted)
-        return f"recorded as {name}"
+        if not any(isinstance(e.body, Noted) for e in self.journal.story(action.id)):
+            await self.journal.append(Draft(action.id, Noted("agent", what, why, others)))
+        origin = self._origin(action)
+        made = self.decisions.from_action(origin) if self._again(action) else None
+        if made is None:
+            new = Decision(id="", run=self.journal.run, by="agent", what=what, why=why,
+                           alternatives=others, origin=origin)  # fmt: skip
+            number = await self.journal.store.number("decision")
+            made = self.decisions.add(
+                new, number=number, now=self.clock.now(), trusted=self.trusted
+            )
+        return f"recorded as {made.id}"
 
     async def scope(self, action: Action) -> object:
         """Narrow the run; only the first call, before anything foreign was read, counts."""
@@ -169,7 +174,9 @@ class AgentTools:
         """Append a note."""
         title, text = str(action.arguments["title"]), str(action.arguments["text"])
         path = f"notes/{_slug(title)}.md"
-        written = self.brain.append(path, f"## {title}\n\n{text}\n", trusted=self.trusted)
+        written = self.brain.append(
+            path, f"## {title}\n\n{text}\n", trusted=self.trusted, origin=self._origin(action)
+        )
         return f"noted in {written.path}"
 
     async def task(self, action: Action) -> object:
@@ -180,11 +187,21 @@ class AgentTools:
         if named:
             file = tasks.move(named, tasks.read(named).status, now=now, trusted=self.trusted,
                               changes={"title": title, "next": following})  # fmt: skip
-        else:
-            new = Task(id=task_id(await self.journal.store.number("task")), title=title, next=following,
-                       origin=self.journal.run)  # fmt: skip
-            file = tasks.create(new, now=now, trusted=self.trusted)
+        elif not (self._again(action) and (file := tasks.from_action(self._origin(action)))):
+            new = Task(id="", title=title, next=following, origin=self._origin(action))
+            number = await self.journal.store.number("task")
+            file = tasks.add(new, number=number, now=now, trusted=self.trusted)
         return f"{file.task.id} is {Status(file.status)}"
+
+    def _again(self, action: Action) -> bool:
+        """Whether this call was under way before: only then is anything looked for."""
+        story = self.journal.story(action.id)
+        return sum(isinstance(entry.body, Intended) for entry in story) > 1
+
+    def _origin(self, action: Action) -> str:
+        """Name a call for good: a brain that is copied to a new journal meets its id again."""
+        proposed = next(iter(self.journal.story(action.id)), None)
+        return f"{action.id}@{proposed.at}" if proposed else action.id
 
     @property
     def trusted(self) -> bool:

@@ -5,7 +5,7 @@ import pytest
 from standpipe.actions import TRUSTED, Action, Effect, Label, Tool
 from standpipe.policy.decision import Allow, Ask, Decision, Deny
 from standpipe.policy.rulebook import RULES, decide
-from standpipe.policy.situation import Reading, Situation
+from standpipe.policy.situation import Reading, Situation, normal
 
 MAIL = Tool(
     name="send_email",
@@ -27,8 +27,8 @@ def judged(tool: Tool, situation: Situation | None = None, /, **arguments: objec
 
 
 def mail_four(text: str, *, trusted: tuple[str, ...] = ()) -> Situation:
-    reading = Reading("r1.1.1", "mail 4", text, Label())
-    return Situation(readings=(reading,), trusted=trusted)
+    reading = Reading("r1.1.1", "mail 4", normal(text), Label())
+    return Situation(readings=(reading,), trusted=tuple(map(normal, trusted)))
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_what_the_operator_said_too_is_not_held() -> None:
 
 
 def test_what_a_trusted_tool_said_is_not_held() -> None:
-    reading = Reading("r1.1.1", "`orders`", "A-77", TRUSTED)
+    reading = Reading("r1.1.1", "`orders`", normal("A-77"), TRUSTED)
     assert isinstance(judged(ALLOWED, Situation(readings=(reading,)), order="A-77"), Allow)
 
 
@@ -205,7 +205,7 @@ def test_a_weeks_support_mail_with_six_known_correspondents_asks_at_most_twice()
     for day in range(5):
         for number, sender in enumerate(KNOWN):
             text = f"From: {sender}\nwhere is my order {day}{number}? also tell bill@shop.example"
-            readings.append(Reading(f"r1.{day}.{number}", f"mail {number}", text, Label()))
+            readings.append(Reading(f"r1.{day}.{number}", f"mail {number}", normal(text), Label()))
             situation = Situation(readings=tuple(readings))
             for call, arguments in (
                 (GET, {"url": "https://api.shop.example/orders"}),

@@ -14,7 +14,7 @@ import msgspec
 
 from standpipe.actions import Action, Effect, Integrity, Tool
 from standpipe.policy.decision import Allow, Ask, Decision
-from standpipe.policy.situation import Situation
+from standpipe.policy.situation import Situation, normal
 
 _JOINS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-.@+/")
 _SEVERAL = re.compile(r"[\s,;<>\"#\x00-\x1f]")
@@ -69,21 +69,21 @@ def _leaves(value: object) -> Iterator[str]:
 def _known(leaf: str, patterns: tuple[str, ...]) -> bool:
     # Under `*@example.com` a second address, a comma or a line break would pass as part of a name.
     one = not _SEVERAL.search(leaf) and leaf.count("@") <= 1
-    value = _normal(leaf)
+    value = normal(leaf)
     return any(
-        value == _normal(pattern) or (one and fnmatchcase(value, _normal(pattern)))
+        value == normal(pattern) or (one and fnmatchcase(value, normal(pattern)))
         for pattern in patterns
     )
 
 
 def _origin(leaf: str, situation: Situation) -> str:
     """Name the foreign reading a value stands in, unless the operator said it too."""
-    value = _normal(leaf)
-    if len(value) < _SHORT or any(_stands_in(value, _normal(text)) for text in situation.trusted):
+    value = normal(leaf)
+    if len(value) < _SHORT or any(_stands_in(value, text) for text in situation.trusted):
         return ""
     for reading in reversed(situation.readings):
         foreign = reading.label.integrity is not Integrity.TRUSTED
-        if foreign and _stands_in(value, _normal(reading.text)):
+        if foreign and _stands_in(value, reading.text):
             return reading.called
     return ""
 
@@ -98,10 +98,6 @@ def _stands_in(value: str, text: str) -> bool:
             return True
         at = text.find(value, at + 1)
     return False
-
-
-def _normal(text: str) -> str:
-    return " ".join(text.casefold().split())
 
 
 def _came_from(leaf: str, origin: str) -> str:
