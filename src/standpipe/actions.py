@@ -146,10 +146,11 @@ class Fault(Struct, frozen=True, omit_defaults=True):
     group: tuple["Fault", ...] = ()
 
 
-class Returned(Struct, frozen=True, tag="returned"):
-    """The tool came back with a value (JSON)."""
+class Returned(Struct, frozen=True, tag="returned", omit_defaults=True):
+    """The tool came back with a value (JSON); `cut` says that it is only the beginning, as text."""
 
     value: object
+    cut: bool = False
 
 
 class Raised(Struct, frozen=True, tag="raised"):

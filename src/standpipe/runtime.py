@@ -52,6 +52,7 @@ from standpipe.memory.decisions import Decisions
 from standpipe.memory.tasks import Tasks
 from standpipe.memory.upkeep import Upkeep, acceptance_of, goal_of
 from standpipe.security.checklist import Checklist
+from standpipe.security.preflight import refuse_unusable
 from standpipe.security.secrets import Masker
 from standpipe.stores.sqlite import SqliteStore
 from standpipe.tools.agent import TOOLS, AgentTools
@@ -92,7 +93,7 @@ class Runtime:
     tools: Mapping[str, Tool]
     masker: Masker
     credentials: Mapping[str, str]
-    model: str
+    model: str | None  # said for this run; otherwise what the run began with, or the settings say
     agents: dict[str, AgentTools] = field(default_factory=dict[str, AgentTools])
 
     @classmethod
@@ -109,9 +110,9 @@ class Runtime:
         folder = find_home(home)
         settings = load_settings(folder)
         Upkeep(folder).prepare()
-        _refuse_what_is_not_built(settings)
         environment.quieten_libraries()
         known = environment.take_secrets(settings)
+        refuse_unusable(settings, known)
         runtime = cls(
             home=folder,
             settings=settings,
@@ -121,7 +122,7 @@ class Runtime:
             tools={},
             masker=Masker(known, key=digest(str(folder).encode()).encode()),
             credentials=environment.take_model_credentials(),
-            model=(settings.model or "") if model is None else model,
+            model=model,
         )
         for name, value in runtime.credentials.items():
             if name.endswith("_KEY") and len(value) >= SECRET_LENGTH_MIN:
@@ -169,11 +170,12 @@ class Runtime:
         return report(await self.store.read(row.id), elsewhere=await blocker_rows(self.store))
 
     async def _begin(self, typed: str, *, caller_id: str, scope: Sequence[str] | None) -> str:
-        if not self.model:
+        model = (self.settings.model or "") if self.model is None else self.model
+        if not model:
             hint = 'set `model = "..."` in standpipe.toml, or say --model script:story.yaml'
             raise ConfigError("standpipe.toml: no model is set", hint=hint)
         # A wrong name or key, and a brain that cannot be read, are told before anything starts.
-        self._build_model(self.model, lambda: 0)
+        self._build_model(model, lambda: 0)
         Brain.open(self.home).boot()
         check_scope(scope, self.tools)
         number = await self.store.number("task")
@@ -183,7 +185,7 @@ class Runtime:
         body = RunCreated(
             task=self.masker.mask_text(goal_of(file.task)),
             agent=self.home.name,
-            model=self.model,
+            model=model,
             config=digest((self.home / "standpipe.toml").read_bytes())[:16],
             task_id=file.task.id,
             caller_id=caller_id,
@@ -204,7 +206,7 @@ class Runtime:
         try:
             with suppress(NotFoundError):  # a task file that a person took away stops nobody
                 upkeep.started(asked.task_id, now=self.clock.now())
-            await self._waits_over(journal)
+            await self._answered_by_going_on(journal, asked)
             await self._learn(journal, upkeep)
             self.executor.inherit(interrupted_tree(journal.entries))
             end = await self._work(journal, asked)
@@ -261,12 +263,16 @@ class Runtime:
         if lessons:
             await journal.append(*lessons)
 
-    async def _waits_over(self, journal: Journal) -> None:
-        """A wait whose time has come answers itself."""
+    async def _answered_by_going_on(self, journal: Journal, asked: RunCreated) -> None:
+        """A wait whose time has come answers itself; another model answers why the old one failed."""
         now = stamp(self.clock.now())
+        other = self.model if self.model != asked.model else None
         for blocker, body in open_blockers(journal.entries).items():
             if body.kind == "wait" and body.expires_at <= now:
                 await self.store.post(journal.run, [Draft(blocker, AnswerGiven("resume", "clock"))])
+            elif other and body.kind == "failure" and body.tool == asked.model:
+                said = AnswerGiven(f"go on with {other}", "operator")
+                await self.store.post(journal.run, [Draft(blocker, said)])
         await journal.refresh()
 
     async def _gave_way(self, journal: Journal, error: BaseException) -> None:
@@ -376,20 +382,6 @@ class Runtime:
 
         pid = os.getpid()
         return SegmentStarted("inline", pid, started(pid), standpipe.__version__)
-
-
-def _refuse_what_is_not_built(settings: Settings) -> None:
-    """Say so where a setting promises what this version cannot keep."""
-    if settings.journal.store != "sqlite":
-        raise ConfigError(
-            f'standpipe.toml: [journal] store = "{settings.journal.store}" is not in this version',
-            hint='leave it out, or write store = "sqlite"',
-        )
-    if settings.engine.kind != "inline":
-        raise ConfigError(
-            f'standpipe.toml: [engine] kind = "{settings.engine.kind}" is not in this version',
-            hint='leave it out, or write kind = "inline"',
-        )
 
 
 def _jitter() -> float:

@@ -31,9 +31,18 @@ class TestSqliteStore(StoreSuite):
                 "update entry set data = replace(data, 'x', 'y') where seq = 3",
                 "not what was written",
             ),
+            ("update entry set kind = 'run.ended' where seq = 3", "not what was written"),
+            ("update entry set data = json_insert(data, '$.zzz', 1) where seq = 3", "not what was"),
             ("update seal set heads = '{}'", "seal 1 is not what was written"),
         ],
-        ids=["the last entry", "a whole run", "a word", "the seal"],
+        ids=[
+            "the last entry",
+            "a whole run",
+            "a word",
+            "a kind",
+            "a field nobody reads",
+            "the seal",
+        ],
     )
     async def test_what_somebody_changed_is_found(
         self, store: Store, tmp_path: Path, damage: str, said: str

@@ -92,11 +92,6 @@ def folder(name: str) -> Break:
     return put
 
 
-def no_locks(home: Path) -> None:
-    (home / ".standpipe").mkdir()
-    (home / ".standpipe/locks").touch()
-
-
 def tools(text: str) -> Break:
     return write("tools.py", f"import standpipe as sp\n\n{text}")
 
@@ -140,7 +135,6 @@ HOMES: dict[str, tuple[Break, str]] = {
     "tools bytes": (write("tools.py", GARBAGE), "tools.py: this is not UTF-8 text"),
     "tools NUL": (write("tools.py", "x = 1\0\n"), "tools.py: "),
     "tools folder": (folder("tools.py"), "tools.py: Is a directory"),
-    "locks file": (no_locks, ".standpipe/locks`: File exists"),
 }
 
 
@@ -377,6 +371,15 @@ def test_a_damaged_entry_is_named_by_verify_and_other_runs_go_on(
 def test_a_state_folder_that_is_none_is_told(home: Path, typed: Typed) -> None:
     (home / ".standpipe").touch()
     refused(typed(home, "run", "Summarise"), "the journal `", code=1)
+
+
+def test_where_no_lock_can_be_taken_nothing_is_lost(home: Path, typed: Typed) -> None:
+    (home / ".standpipe").mkdir()
+    (home / ".standpipe/locks").touch()
+    before = files(home)
+    refused(typed(home, "run", "Summarise"), ".standpipe/locks`: File exists", code=1)
+    assert files(home) == before
+    assert typed(home, "status") == (0, [])
 
 
 def test_where_no_copy_can_be_kept_nothing_is_changed_and_the_run_goes_on_later(

@@ -16,6 +16,7 @@ from standpipe.journal.verify import verify
 from standpipe.runtime import Runtime, open_store
 from standpipe.security.checklist import Checklist
 from standpipe.stores.sqlite import SqliteStore
+from standpipe.testing.fakes import FakeClock
 
 WRITE = "{write_file: {path: out.txt, content: done, why: the task asks for it}}"
 DONE = "done: {summary: It is written., evidence: [out.txt]}"
@@ -266,3 +267,33 @@ async def test_a_secret_in_a_file_a_tool_wrote_keeps_the_run_from_being_done(hom
     assert not secret.passed
     assert "leak.txt" in secret.evidence
     assert key not in secret.evidence
+
+
+async def test_a_parked_run_goes_on_with_the_model_it_began_with(home: Path) -> None:
+    script(home, "call: {ask_human: {question: Which?}}", DONE)
+    (home / "story.yaml").rename(home / "first.yaml")
+    script(home, "blocked: {on: the wrong model, needs: the right one}", then="repeat")
+    async with Runtime.open(home, model="script:first.yaml") as runtime:
+        assert (await runtime.run("Ask")).status == "blocked"
+    await answer(home, "b1", "blue")
+    assert (await resume(home)).status == "done"
+
+
+async def test_another_model_answers_why_the_first_one_failed(home: Path) -> None:
+    script(home, f"call: {WRITE}", DONE)
+    async with Runtime.open(home, model="openai:gpt-6.1-terra") as runtime:
+        runtime.credentials = {
+            "OPENAI_API_KEY": "test-key-0001",
+            "OPENAI_BASE_URL": "http://127.0.0.1:9",
+        }
+        runtime.clock = FakeClock()
+        parked = await runtime.run("Write out.txt")
+    assert parked.status == "blocked"
+    async with Runtime.open(home, model="script:story.yaml") as runtime:
+        assert (await runtime.resume("r1")).status == "done"
+
+
+async def test_a_declared_secret_that_is_not_set_is_told_before_anything_starts(home: Path) -> None:
+    settings(home, '[secrets.SHOP_TOKEN]\nhosts = ["api.example.com"]\nheader = "X-Token: {}"')
+    with pytest.raises(ConfigError, match="SHOP_TOKEN"):
+        await run(home)

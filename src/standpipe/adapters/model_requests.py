@@ -18,10 +18,12 @@ from pydantic_ai.settings import ModelSettings
 from standpipe.actions import Effect, Tool
 from standpipe.adapters.providers import fault_of
 from standpipe.adapters.script import ScriptEnded
-from standpipe.governor.recovery import Escalate, Recovery, Return, Stop, recover
+from standpipe.governor.recovery import Escalate, Recovery, Retry, Return, Stop, recover
 from standpipe.outcomes.classify import classify
 from standpipe.outcomes.outcome import Failed, Kind, Phase
 from standpipe.outcomes.reading import host_of
+
+UNREACHABLE_ATTEMPTS_MAX = 5  # over about 20 s; nothing is sent by any of them
 
 
 class ModelSilentError(Exception):
@@ -81,6 +83,10 @@ def chosen(
     )
     if isinstance(error, ScriptEnded):
         return Stop(error.message)
+    if failed.kind is Kind.NOT_SENT and attempt < UNREACHABLE_ATTEMPTS_MAX:
+        # A model's server that restarts must not park a night's work; nothing was sent.
+        why = f"{failed.message}; it may only be restarting"
+        return Retry(why, delay_seconds=min(2.0**attempt, 8.0) * (0.5 + jitter / 2))
     if isinstance(recovery, Return):
         return Escalate(
             f"the same request would fail the same way; {failed.kind}: {failed.message}"

@@ -4,17 +4,20 @@ Rule 1: a command loads what it needs when it is called; `status` loads no model
 Rule 2: whatever goes wrong is one line and a hint on stderr; the exit code says whose turn it is.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 
 from standpipe.cli.parser import parse
 from standpipe.desk.inert import inert
 from standpipe.errors import StandpipeError, UsageError
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
+_WRONG_PATH = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES}
 MESSAGE_MAX = 600
 
 
@@ -35,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # the last line of defence: nobody is shown a traceback
         if debug:
             raise
-        return _told(error)
+        return _told(error, arguments)
     return code
 
 
@@ -58,7 +61,7 @@ def _refuse_bytes(arguments: Sequence[str]) -> None:
             raise UsageError(f"`{word}` is not UTF-8 text", hint="type it in UTF-8") from None
 
 
-def _told(error: Exception) -> int:
+def _told(error: Exception, arguments: Sequence[str]) -> int:
     """Say what went wrong in a line and a hint; return whose turn it is."""
     match error:
         case StandpipeError():
@@ -68,13 +71,10 @@ def _told(error: Exception) -> int:
                 2 if isinstance(error, UsageError) else 1,
             )
         case OSError(filename=str() as name, strerror=str() as reason):
-            message, hint, code = (
-                f"`{name}`: {reason}",
-                "check the path, its rights and the disk",
-                2,
-            )
+            message, hint = f"`{name}`: {reason}", "check the path, its rights and the disk"
+            code = 2 if error.errno in _WRONG_PATH and _typed(name, arguments) else 1
         case OSError(strerror=str() as reason):
-            message, hint, code = reason, "check the disk and the rights of the home", 2
+            message, hint, code = reason, "check the disk and the rights of the home", 1
         case _:
             message = f"{type(error).__name__}: {error}"
             hint, code = "this is a bug in standpipe; the same command with --debug shows where", 1
@@ -82,6 +82,11 @@ def _told(error: Exception) -> int:
     if hint:
         print(f"hint: {inert(_short(hint))}", file=sys.stderr)
     return code
+
+
+def _typed(name: str, arguments: Sequence[str]) -> bool:
+    """Whether a file is one that was named here: then nothing has started, else nobody knows."""
+    return Path(name).absolute() in {Path(word).absolute() for word in arguments}
 
 
 def _short(text: str) -> str:

@@ -29,7 +29,8 @@ def ask_here(home: Path, report: Report) -> bool:
     now = stamp(SystemClock().now())
     waiting = asked(str(home), lambda store: inbox(store, now=now))
     mine = [one for one in waiting if one.id in names]
-    return bool(mine) and all(_asked(home, one) for one in mine)
+    answered = [_asked(home, one) for one in mine]  # an empty line is for one question only
+    return bool(answered) and all(answered)
 
 
 def _asked(home: Path, one: Waiting) -> bool:

@@ -18,6 +18,7 @@ SCRIPT_MODEL = "script:story.yaml"
 OLLAMA_PORT = 11434
 
 _INSTRUCTIONS = ("CLAUDE.md", "AGENTS.md")
+_IDENTITY_FILE = "brain/IDENTITY.md"
 _INSTRUCTIONS_BYTES = 256 * 1024
 _PROBE_SECONDS = 0.3
 _ANSWER_BYTES = 256 * 1024
@@ -25,6 +26,8 @@ _MODELS = {  # one that calls tools well and is not the dearest
     "ANTHROPIC_API_KEY": "anthropic:claude-sonnet-5-5",
     "OPENAI_API_KEY": "openai:gpt-6.1-terra",
 }
+_REAL = '"anthropic:...", "openai:...", "ollama:..."'
+_SCRIPTED = f'"{SCRIPT_MODEL}": a model that reads its answers from a file'
 _FOLDERS = (
     "brain/lessons",
     "brain/tasks/open",
@@ -40,7 +43,8 @@ def scaffold(
 ) -> list[str]:
     """Write the files of a home; return one line about each.
 
-    With `adopt` the instructions found by `instructions_near` become the agent's identity.
+    With `adopt` the instructions found by `instructions_near` become the agent's identity, unless
+    a person has written one.
 
     Raises:
         UsageError: the home cannot be made there.
@@ -49,7 +53,8 @@ def scaffold(
     try:
         for folder in _FOLDERS:
             (target / folder).mkdir(parents=True, exist_ok=True)
-        return [_write(target, name, text) for name, text in _files(model, found).items()]
+        adopted = [_take_over(target / _IDENTITY_FILE, found)] if found else []
+        return [*adopted, *(_write(target, name, text) for name, text in _files(model).items())]
     except OSError as error:
         hint = "choose a folder that you may write to"
         raise UsageError(f"cannot make a home in `{target}`: {error.strerror}", hint=hint) from None
@@ -88,6 +93,17 @@ def _first_ollama_model(port: int) -> str | None:
     return name if isinstance(name, str) else None
 
 
+def _take_over(identity: Path, found: Path) -> str:
+    """Make instructions the identity, where nobody has written one yet."""
+    text = read_text(found, limit_bytes=_INSTRUCTIONS_BYTES).removeprefix("\ufeff")
+    adopted = f"<!-- taken over from {found.name} by `standpipe init`; that file is not read any more -->\n\n{text}"
+    if identity.exists() and identity.read_text(errors="replace") not in {_IDENTITY, adopted}:
+        return f"{found.name} not taken over: {_IDENTITY_FILE} exists"
+    identity.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(identity, adopted)
+    return f"took over {found.name} as {_IDENTITY_FILE}"
+
+
 def _write(target: Path, name: str, text: str) -> str:
     path = target / name
     if path.exists():
@@ -97,33 +113,27 @@ def _write(target: Path, name: str, text: str) -> str:
     return f"wrote {name}"
 
 
-def _files(model: str | None, found: Path | None) -> Mapping[str, str]:
-    settings = _SETTINGS.replace("MODEL", json.dumps(model or SCRIPT_MODEL))
-    identity = _adopted(found) if found else _IDENTITY
+def _files(model: str | None) -> Mapping[str, str]:
+    chosen = model or SCRIPT_MODEL
+    others = _REAL if chosen.startswith("script:") else _SCRIPTED
+    settings = _SETTINGS.replace("MODEL", json.dumps(chosen)).replace("OTHERS", others)
     return {
         "standpipe.toml": settings,
         "tools.py": _TOOLS,
         "story.yaml": _STORY,
         "brain/brain.toml": _BRAIN,
-        "brain/IDENTITY.md": identity,
+        _IDENTITY_FILE: _IDENTITY,
         "brain/PINNED.md": _PINNED,
-        "rules/README.md": _RULES,
         "checks/README.md": _CHECKS,
-        "scripts/README.md": _SCRIPTS,
         "workspace/notes.txt": _NOTES,
         ".gitignore": _IGNORE,
     }
 
 
-def _adopted(found: Path) -> str:
-    text = read_text(found, limit_bytes=_INSTRUCTIONS_BYTES).removeprefix("\ufeff")
-    return f"<!-- taken over from {found.name} by `standpipe init`; that file is not read any more -->\n\n{text}"
-
-
 _SETTINGS = """\
 # What this agent may do and spend. An unknown key is an error with its line.
 
-model = MODEL          # or "script:story.yaml": a model that reads its answers from a file
+model = MODEL          # or OTHERS
 
 [budgets]              # of one run; "none" is no limit
 model_calls = 50
@@ -199,24 +209,11 @@ _PINNED = """\
 <!-- Written by people, loaded in every session. One fact or rule on each line. -->
 """
 
-_RULES = """\
-# rules/
-
-One Markdown file for each behaviour: keys for the machine at the top, prose for people below.
-Empty is fine: the defaults already ask before anything that cannot be undone.
-"""
-
 _CHECKS = """\
 # checks/
 
 Executables of any language. Each runs before a task counts as done, with JSON on its standard input;
 anything but exit code 0 sends the agent back with what was printed.
-"""
-
-_SCRIPTS = """\
-# scripts/
-
-Executables of any language for what should always happen the same way.
 """
 
 _NOTES = """\

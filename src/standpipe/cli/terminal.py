@@ -28,12 +28,12 @@ _UNSEEN = re.compile("[\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\uf
 
 def interactive() -> bool:
     """Whether a person can be asked right here."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
+    return all(is_terminal(stream) for stream in (sys.stdin, sys.stderr))
 
 
-def coloured(stream: TextIO) -> bool:
+def coloured(stream: TextIO | None) -> bool:
     """Whether `stream` is a terminal that wants colour."""
-    return stream.isatty() and environment.colour_wanted()
+    return is_terminal(stream) and environment.colour_wanted()
 
 
 def show(lines: Iterable[tuple[str, Tone]], *, stream: TextIO | None = None) -> None:
@@ -54,6 +54,11 @@ def show(lines: Iterable[tuple[str, Tone]], *, stream: TextIO | None = None) -> 
 def say(text: str, tone: Tone = Tone.PLAIN) -> None:
     """Write one line about what is going on, to stderr."""
     show([(inert(text), tone)], stream=sys.stderr)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person sits at a stream; Python has None for one that was closed (`run ... >&-`)."""
+    return stream is not None and not stream.closed and stream.isatty()
 
 
 def as_json(value: object) -> str:

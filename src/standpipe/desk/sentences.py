@@ -157,7 +157,7 @@ def _failure(body: Settled) -> str:
     outcome, place = body.outcome, f" from {body.host}" if body.host else ""
     match outcome:
         case Failed(code=code, kind=kind, message=message):
-            what = code or kind.replace("_", " ")
+            what = _problem(code, kind)
             return (
                 f"{body.tool}: {what}{place}, {_now(body.recovery)}{_said(message, body.recovery)}"
             )
@@ -165,6 +165,11 @@ def _failure(body: Settled) -> str:
             return f"{body.tool}: nobody knows whether it happened ({message})"
         case _:
             return f"{body.tool}: {_now(body.recovery)}"
+
+
+def _problem(code: str, kind: str) -> str:
+    """Name a failure by the code of the other side; `deadline` is our own word for having waited."""
+    return code if code not in {"", "deadline"} else kind.replace("_", " ")
 
 
 def _said(message: str, recovery: Recovery) -> str:
@@ -271,7 +276,7 @@ def _of_run(entry: Entry) -> Sentence | None:
 def _of_trouble(entry: Entry) -> Sentence | None:
     match entry.body:
         case ModelFailed(failed=failed, recovery=recovery, model=model):
-            what = failed.code or failed.kind.replace("_", " ")
+            what = _problem(failed.code, failed.kind)
             text = f"{model}: {what}, {_now(recovery)}{_said(failed.message, recovery)}"
             return Sentence(text, _tone(recovery))
         case RunLost(cause=cause, in_flight=in_flight):

@@ -184,12 +184,12 @@ class Executor:
         async with self._walking:
             try:
                 after = await asyncio.to_thread(workspace.snapshot)
-                changes = await asyncio.to_thread(workspace.changes, self._seen, after)
-            except OSError as error:
+                before, self._seen, self._inherited = self._seen, after, False
+                return await asyncio.to_thread(workspace.changes, before, after)
+            except (OSError, msgspec.MsgspecError) as error:  # a copy is gone, or cut by a power failure
                 # The effect has happened, so its result must not be lost over the list of files.
+                # Told once: what the next call changes is compared with what stands there now.
                 return (Change(".", "modified", undoable=False, reason=f"not compared: {error}"),)
-            self._seen, self._inherited = after, False
-        return changes
 
     def _renewed(self, tool: str, value: object) -> list[str]:
         if not isinstance(value, Mapping):
@@ -220,7 +220,7 @@ def _shortened(result: Result) -> Result:
     if len(text) <= OUTPUT_CHARACTERS_MAX:
         return result
     cut = f"[cut here: {len(text)} characters in all, {OUTPUT_CHARACTERS_MAX} shown; ask for less]"
-    return Returned(f"{text[:OUTPUT_CHARACTERS_MAX]}\n{cut}")
+    return Returned(f"{text[:OUTPUT_CHARACTERS_MAX]}\n{cut}", cut=True)
 
 
 async def _in_process(inner: Inner, action: Action, *, seconds: float) -> Result:

@@ -18,6 +18,7 @@ BAD_ARGUMENTS = "BadArguments"
 RESULT_TOO_LARGE = "ResultTooLarge"
 RESULT_NOT_JSON = "ResultNotJson"
 UNKNOWN_TOOL = "UnknownTool"
+NOT_STARTED = "NotStarted"
 
 _OURS = "standpipe.execution.worker"  # with the names above, a contract with `outcomes/families/code.py`
 _MESSAGE_MAX = 8_192

@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from standpipe.actions import Died, Expired, Raised, Result, Returned, Tool
 from standpipe.errors import ConfigError, StandpipeError
+from standpipe.execution import faults
 from standpipe.execution.frames import (
     Broken,
     Hello,
@@ -86,10 +87,19 @@ class Pool:
         return worker.tools
 
     async def ask(self, request: Request, *, seconds: float) -> Result:
-        """Put one request to a worker and return what came of it, at the latest after `seconds`."""
-        frame = encode(msgspec.structs.replace(request, secrets=dict(self._secrets)))
+        """Put one request to a worker and return what came of it, at the latest after `seconds`.
+
+        What cannot be put to one is a result too: the intent is on disk, and nothing was done.
+        """
+        try:
+            frame = encode(msgspec.structs.replace(request, secrets=dict(self._secrets)))
+        except ValueError as error:
+            return faults.refused(faults.BAD_ARGUMENTS, f"the arguments cannot be sent: {error}")
         async with self._free:
-            worker = await self._take()
+            try:
+                worker = await self._take()
+            except (ConfigError, OSError) as error:
+                return faults.refused(faults.NOT_STARTED, f"no worker for it: {error}")
             try:
                 async with asyncio.timeout(seconds):
                     reply = await worker.ask(frame)

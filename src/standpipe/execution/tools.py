@@ -7,7 +7,7 @@ Rule 3: a tool asks for its surroundings (`surroundings()`, `secret(NAME)`); it 
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 import msgspec
 from msgspec import Struct
@@ -18,6 +18,11 @@ from standpipe.errors import StandpipeError, UsageError
 P = ParamSpec("P")
 R = TypeVar("R")
 MARK = "__standpipe_tool__"
+_HINTS = {
+    "effect": "effect is one of read, idempotent, once; see docs/reference/tools.md",
+    "policy": "policy is one of allow, ask, deny",
+    "returns": "returns is one of untrusted, trusted",
+}
 
 
 class NotAllowedError(PermissionError):
@@ -30,11 +35,11 @@ class Declaration(Struct, frozen=True, kw_only=True):
     effect: Effect = Effect.ONCE
     control: tuple[str, ...] | None = None
     known: Mapping[str, tuple[str, ...]] = {}
-    policy: str | None = None
+    policy: Literal["allow", "ask", "deny"] | None = None
     destructive: bool = False
     reversible: bool = False
     local: bool = False
-    returns: str = "untrusted"
+    returns: Literal["untrusted", "trusted"] = "untrusted"
     returns_media: str | None = None
     tells: str = ""
     timeout: float = 30.0
@@ -95,7 +100,7 @@ def tool(function: Any = None, /, **options: Any) -> Any:
             option = f"`{where.rstrip('`')}`: " if where else ""
             raise UsageError(
                 f"tool `{getattr(subject, '__name__', subject)}`: {option}{what[:1].lower()}{what[1:]}",
-                hint="effect is one of read, idempotent, once; see docs/reference/tools.md",
+                hint=_HINTS.get(option.partition("`")[2].partition("`")[0], _HINTS["effect"]),
             ) from None
         setattr(subject, MARK, declaration)
         return subject

@@ -163,8 +163,8 @@ def recover(  # noqa: PLR0913 -- all but the outcome are keyword-only facts; the
     attempt: attempts of this action so far, 1 after the first. seen: failures of this site since
     the last resolution, this one included; attempts below the model are not counted in it.
     refreshed: the credential was renewed in this run already. jitter: in [0, 1).
-    alternates: those not yet tried. A wait beyond `wait_seconds_max` is still a `Wait`: the
-    caller parks the run until then.
+    alternates: those not yet tried. What would start beyond `wait_seconds_max` is always a `Wait`,
+    whatever its row says first: the caller parks the run until then.
     """
     match outcome:
         case Succeeded():
@@ -218,9 +218,9 @@ def _repeat(
     delay = jitter * min(row.cap_seconds, row.base_seconds * 2 ** (attempt - 1))
     if row.first is Step.REFRESH:
         return Refresh(f"the credential was rejected and can be renewed once; {said}")
-    if row.first is Step.RETRY:
-        return Retry(f"it is safe to repeat; {said}", max(delay, failed.retry_after_seconds or 0.0))
     delay = max(delay, failed.retry_after_seconds or 0.0)
+    if row.first is Step.RETRY and delay <= wait_seconds_max:
+        return Retry(f"it is safe to repeat; {said}", delay)
     asked = "the other side asked" if failed.retry_after_seconds else "it is busy"
     parked = ", longer than a run may sleep here" if delay > wait_seconds_max else ""
     return Wait(f"{asked}: {delay:.1f} s to wait{parked}; {said}", delay)

@@ -341,6 +341,21 @@ class Entry(Struct, frozen=True):
         return self.key.partition("#")[0] if self.kind.startswith("action.") else ""
 
 
+class Stored(Struct, frozen=True):
+    """An entry exactly as it was written: what a chain is checked against."""
+
+    run: str
+    seq: int
+    epoch: int
+    key: str
+    kind: str
+    v: int
+    at: str
+    data: bytes
+    prev: str
+    hash: str
+
+
 def kind_of(body: Body) -> str:
     """Return the kind of an entry: the tag of its body."""
     return str(body.__struct_config__.tag)

@@ -9,7 +9,7 @@ Rule 3: projections are written in the transaction of the append, never after it
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from standpipe.journal.entries import Draft, Entry, RunCreated
+from standpipe.journal.entries import Draft, Entry, RunCreated, Stored
 
 
 class Store(Protocol):
@@ -31,6 +31,10 @@ class Store(Protocol):
 
     async def read(self, run: str, after: int = 0) -> Sequence[Entry]:
         """Return the entries of a stream with `seq` > `after`, oldest first."""
+        ...
+
+    async def stored(self, run: str) -> Sequence[Stored]:
+        """Return the rows of a stream as they lie there, unread, oldest first."""
         ...
 
     async def streams(self) -> Sequence[str]:

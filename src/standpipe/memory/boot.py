@@ -134,7 +134,7 @@ def _leased_first(tasks: Sequence[TaskFile]) -> list[TaskFile]:
 
 def _task_item(file: TaskFile) -> Item:
     task = file.task
-    label = "agent" if task.origin == "agent" else "human"
+    label = "human" if task.origin in {"", "operator"} else "agent"  # else the action that added it
     lines = [
         f"{task.id}: {task.title}",
         *([f"goal: {task.goal}"] if task.goal else []),

@@ -84,9 +84,7 @@ class Brain:
                 raise Conflict(f"`{path}` is no longer what was read", current=shown, hint=hint)
             return self._put(path, target, text)
 
-    def append(
-        self, path: str, text: str, *, trusted: bool = True, origin: str = ""
-    ) -> Written:
+    def append(self, path: str, text: str, *, trusted: bool = True, origin: str = "") -> Written:
         """Add text to the end of a file, on a line of its own, whoever else writes to it.
 
         With an `origin` it is added once: a comment below it says where it came from.

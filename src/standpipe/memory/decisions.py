@@ -76,7 +76,8 @@ class Decisions:
         """Return the decision that an action has recorded already."""
         for path in self._newest_first():
             with suppress(UsageError):
-                if (found := self._load(path)).origin == origin:
+                text = read_text(path, limit_bytes=FILE_BYTES)
+                if origin in text and (found := self._load(path)).origin == origin:
                     return found
         return None
 

@@ -7,6 +7,7 @@ Rule 3: free text from a session that read untrusted text goes to `untrusted/`; 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -131,8 +132,12 @@ class Tasks:
 
     def from_action(self, origin: str) -> TaskFile | None:
         """Return the task that an action has added already."""
-        tasks = self.listed(*Status).tasks
-        return next((one for one in tasks if one.task.origin == origin), None)
+        for path in (path for status in Status for path in self._files(status)):
+            with suppress(UsageError):
+                text = read_text(path, limit_bytes=FILE_BYTES)
+                if origin in text and self._load(path).task.origin == origin:
+                    return self.read(path.stem)
+        return None
 
     def read(self, task_id: str) -> TaskFile:
         """Return a task, wherever it lies.

@@ -9,6 +9,8 @@ Rule 3: judging never raises; a family that crashes makes the failure `other`, w
 from collections.abc import Callable
 from typing import TypeVar, assert_never
 
+from msgspec.structs import replace
+
 from standpipe.actions import Died, Effect, Expired, Fault, Raised, Result, Returned, Tool
 from standpipe.outcomes.families import (
     code,
@@ -66,8 +68,8 @@ def classify(tool: Tool, fault: Fault) -> Failed:
 
 def _finding(tool: Tool, result: Result) -> Finding | None:
     match result:
-        case Returned(value):
-            return _guarded(lambda: shapes.find(tool, value), said="a result came back")
+        case Returned(value, cut):
+            return _guarded(lambda: shapes.find(tool, value, cut=cut), said="a result came back")
         case Raised(fault):
             return _guarded(lambda: _diagnose(fault), said=_raised(tool, fault))
         case Expired(seconds):
@@ -84,6 +86,12 @@ def _diagnose(fault: Fault) -> Finding:
         return refused
     if fault.group:  # several things failed; the one that proves least decides what may be repeated
         return min((_diagnose(member) for member in fault.group), key=_proof)
+    found = _read(fault)
+    phase = code.told_phase(fault)
+    return found if phase is None else replace(found, phase=phase)
+
+
+def _read(fault: Fault) -> Finding:
     links = chain(fault)
     for families in TURNS:
         for link in links:

@@ -4,6 +4,7 @@ Rule 1: a name counts with the package it comes from: `ConnectionError` means tw
 Rule 2: the outer exception speaks before its cause, because it is the later one.
 """
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
@@ -16,7 +17,10 @@ _SAME = {"httpx2": "httpx", "httpcore2": "httpcore"}  # the successors, under wh
 DEPTH_MAX = 10
 FAULTS_MAX = 50
 BODY_CHARACTERS_MAX = 200_000
-_HOST = re.compile(r"^[a-z][a-z0-9+.-]{0,15}://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)", re.IGNORECASE)
+_HOST = re.compile(
+    r"^([a-z][a-z0-9+.-]{0,15})://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)(?::(\d{1,5}))?", re.IGNORECASE
+)
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _TITLE = re.compile(r"<title[^>]{0,200}>([^<]{0,300})", re.IGNORECASE)
 _NATURAL = re.compile(r"-?\d{1,10}")
 
@@ -97,20 +101,36 @@ def items(value: object) -> Sequence[object]:
 
 
 def host_of(url: str) -> str:
-    """Return the host of a URL.
+    """Return `host` or `host:port` of a URL, spelled as `policy.egress.host_of` spells it.
+
+    What is a URL here came from an exception, so it may be one that nobody would be allowed to ask.
 
     Example:
         >>> host_of("https://key@api.shop.example:8443/orders")
+        'api.shop.example:8443'
+        >>> host_of("https://api.shop.example:443/orders")
         'api.shop.example'
     """
     match = _HOST.match(url)
-    return match[1].lower() if match else ""
+    if match is None:
+        return ""
+    scheme, host = match[1].lower(), _spelled(match[2].lower())
+    port = int(match[3] or 0)
+    return f"{host}:{port}" if port and port != _DEFAULT_PORTS.get(scheme) else host
 
 
 def title_of(page: str) -> str:
     """Return the title of an HTML page, on one line."""
     match = _TITLE.search(page[:BODY_CHARACTERS_MAX])
     return " ".join(match[1].split()) if match else ""
+
+
+def _spelled(host: str) -> str:
+    """Return an IPv6 address in its one short form, any other host as it is."""
+    try:
+        return f"[{ipaddress.IPv6Address(host[1:-1])}]" if host.startswith("[") else host
+    except ValueError:
+        return host
 
 
 def _collect(fault: Fault, depth: int, found: list[Fault]) -> None:

@@ -10,15 +10,18 @@ from pathlib import Path
 
 import msgspec
 
-from standpipe.execution.commands import run_command, shell_argv
+from standpipe.execution.commands import Ran, run_command, shell_argv
 from standpipe.journal.entries import (
     Acceptance,
     BlockedRaised,
+    Body,
     Check,
     Entry,
     InDoubt,
     Proposed,
+    Reconciled,
     Settled,
+    Verdict,
 )
 from standpipe.journal.failures import Failure, unresolved
 from standpipe.journal.views import answers, created
@@ -26,6 +29,7 @@ from standpipe.outcomes.outcome import Succeeded
 
 FAILURES = "no unresolved failure"
 _SHOWN = 300
+_Mask = Callable[[object], object]
 _READ_MAX = 50_000_000
 
 
@@ -38,9 +42,18 @@ class Checklist:
     deadline_seconds: float = 60.0
 
     async def run(
-        self, entries: Sequence[Entry], *, claim: str, summary: str, evidence: Sequence[str]
+        self,
+        entries: Sequence[Entry],
+        *,
+        claim: str,
+        summary: str,
+        evidence: Sequence[str],
+        mask: _Mask,
     ) -> tuple[Check, ...]:
-        """Check everything; `claim` is the action id of the `done` that is being judged."""
+        """Check everything; `claim` is the action id of the `done` that is being judged.
+
+        `mask` takes the secrets out of what is shown before it is cut: half of one is found by nobody.
+        """
         asked = created(entries)
         told = {"task": asked.task, "summary": summary, "evidence": list(evidence)}
         return (
@@ -50,8 +63,8 @@ class Checklist:
             every_effect_has_its_why(entries),
             self._no_secret_in_files(entries),
             self._no_secret_in_messages(entries),
-            *[await self._accepted(line, evidence) for line in asked.acceptance],
-            *[await self._executable(path, told) for path in self._executables()],
+            *[await self._accepted(line, evidence, mask) for line in asked.acceptance],
+            *[await self._executable(path, told, mask) for path in self._executables()],
         )
 
     def _no_secret_in_files(self, entries: Sequence[Entry]) -> Check:
@@ -84,13 +97,13 @@ class Checklist:
         ]
         return Check("no secret in an outgoing message", not found, "; ".join(found))
 
-    async def _accepted(self, line: Acceptance, evidence: Sequence[str]) -> Check:
+    async def _accepted(self, line: Acceptance, evidence: Sequence[str], mask: _Mask) -> Check:
         if line.run:
             ran = await run_command(
                 shell_argv(line.run), cwd=self.home, deadline_seconds=self.deadline_seconds
             )
-            return Check(f"acceptance: {line.run}", ran.passed, _ran(ran.code, ran.output))
-        shown = "; ".join(line for line in evidence if line.strip())[:_SHOWN]
+            return Check(f"acceptance: {line.run}", ran.passed, _said(ran, mask))
+        shown = str(mask("; ".join(line for line in evidence if line.strip())))[:_SHOWN]
         return Check(
             f"acceptance: {line.sentence}",
             bool(shown),
@@ -98,14 +111,14 @@ class Checklist:
             verified=False,
         )
 
-    async def _executable(self, path: Path, told: Mapping[str, object]) -> Check:
+    async def _executable(self, path: Path, told: Mapping[str, object], mask: _Mask) -> Check:
         ran = await run_command(
             [str(path)],
             cwd=self.home,
             stdin=msgspec.json.encode({"point": "before_done", **told}),
             deadline_seconds=self.deadline_seconds,
         )
-        return Check(f"checks/{path.name}", ran.passed, _ran(ran.code, ran.output))
+        return Check(f"checks/{path.name}", ran.passed, _said(ran, mask))
 
     def _executables(self) -> list[Path]:
         """Return what lies in `checks/`; what cannot be run fails when it is run."""
@@ -162,19 +175,23 @@ def every_effect_has_its_why(entries: Sequence[Entry]) -> Check:
 
 
 def _happened(action: str, entries: Sequence[Entry]) -> bool:
-    return any(
-        entry.action == action
-        and isinstance(entry.body, Settled)
-        and isinstance(entry.body.outcome, Succeeded)
-        for entry in entries
-    )
+    return any(entry.action == action and _succeeded(entry.body) for entry in entries)
+
+
+def _succeeded(body: Body) -> bool:
+    match body:
+        case Settled(outcome=Succeeded()) | Reconciled(verdict=Verdict.HAPPENED):
+            return True
+        case _:
+            return False
 
 
 def _changed(entries: Sequence[Entry]) -> list[str]:
+    """Return what was written, by an attempt nobody saw the end of, too, whatever it came to."""
     paths = {
         change.path
         for entry in entries
-        if isinstance(entry.body, Settled)
+        if isinstance(entry.body, Settled | Reconciled)
         for change in entry.body.changes
     }
     return sorted(paths)
@@ -191,5 +208,6 @@ def _effects(entries: Sequence[Entry]) -> list[tuple[str, Mapping[str, object]]]
     ]
 
 
-def _ran(code: int | None, output: str) -> str:
-    return f"exit {code}: {output}"[:_SHOWN] if code is not None else output
+def _said(ran: Ran, mask: _Mask) -> str:
+    output = str(mask(ran.output))
+    return f"exit {ran.code}: {output}"[:_SHOWN] if ran.code is not None else output

@@ -7,7 +7,16 @@ import msgspec
 from standpipe.clock import Clock, stamp
 from standpipe.errors import FencedError, NotFoundError
 from standpipe.ids import HOME, run_id
-from standpipe.journal.entries import GENESIS, Draft, Entry, RunCreated, kind_of, place
+from standpipe.journal.entries import (
+    GENESIS,
+    Draft,
+    Entry,
+    RunCreated,
+    Stored,
+    encode,
+    kind_of,
+    place,
+)
 from standpipe.journal.projections import project
 
 
@@ -55,6 +64,12 @@ class MemoryStore:
 
     async def read(self, run: str, after: int = 0) -> Sequence[Entry]:
         return tuple(self._streams.get(run, ())[after:])
+
+    async def stored(self, run: str) -> Sequence[Stored]:
+        return [
+            Stored(e.run, e.seq, e.epoch, e.key, e.kind, e.v, e.at, encode(e.body), e.prev, e.hash)
+            for e in self._streams.get(run, ())
+        ]
 
     async def streams(self) -> Sequence[str]:
         return tuple(name for name, entries in self._streams.items() if entries)

@@ -27,6 +27,7 @@ from standpipe.journal.entries import (
     Draft,
     Entry,
     RunCreated,
+    Stored,
     decode,
     encode,
     kind_of,
@@ -113,6 +114,17 @@ class SqliteStore:
                 (run, after),
             ).fetchall()
         return [_entry(row) for row in rows]
+
+    async def stored(self, run: str) -> Sequence[Stored]:
+        with _named(self._path):
+            rows = self._db.execute(
+                f"select {COLUMNS} from entry where run = ? order by seq",  # noqa: S608 -- a constant
+                (run,),
+            ).fetchall()
+        return [
+            Stored(name, seq, epoch, key, kind, v, at, str(data).encode(), prev, own)
+            for name, seq, epoch, key, kind, v, at, data, prev, own in rows
+        ]
 
     async def streams(self) -> Sequence[str]:
         with _named(self._path):

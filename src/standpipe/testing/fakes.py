@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from standpipe.journal.entries import Draft, Entry, RunCreated
+from standpipe.journal.entries import Draft, Entry, RunCreated, Stored
 from standpipe.journal.store import Store
 
 
@@ -63,6 +63,9 @@ class DyingStore:
 
     async def read(self, run: str, after: int = 0) -> Sequence[Entry]:
         return await self.store.read(run, after)
+
+    async def stored(self, run: str) -> Sequence[Stored]:
+        return await self.store.stored(run)
 
     async def streams(self) -> Sequence[str]:
         return await self.store.streams()

@@ -14,6 +14,7 @@ class EgressRefused(NotAllowedError):  # noqa: N818 -- a refusal, not a failure
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(f"{message}\nhint: {hint}")
         self.hint = hint
+        self.phase = "not_sent"
 
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]

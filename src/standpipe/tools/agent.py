@@ -14,13 +14,13 @@ import msgspec
 
 from standpipe.actions import Action, Effect, Integrity, Tool
 from standpipe.clock import Clock
-from standpipe.journal.entries import Check, Checked, Decided, Draft, Intended, Noted, ScopeSet
+from standpipe.journal.entries import Check, Checked, Decided, Draft, Noted, ScopeSet
 from standpipe.journal.journal import Journal
 from standpipe.journal.views import answers, session_label
 from standpipe.memory.brain import Brain
 from standpipe.memory.decisions import Decision, Decisions
 from standpipe.memory.search import Hit
-from standpipe.memory.tasks import Status, Task, Tasks
+from standpipe.memory.tasks import Status, Task, TaskFile, Tasks
 from standpipe.security.checklist import FAILURES, Checklist
 
 Inner = Callable[[Action], Awaitable[object]]
@@ -114,8 +114,9 @@ class AgentTools:
         """Run the checklist; refuse the end with what is open."""
         await self.journal.refresh()
         evidence = cast("Sequence[str]", action.arguments["evidence"])
+        summary = str(action.arguments["summary"])
         checks = await self.checklist.run(
-            self.journal.entries, claim=action.id, summary=str(action.arguments["summary"]), evidence=evidence
+            self.journal.entries, claim=action.id, summary=summary, evidence=evidence, mask=self.mask
         )  # fmt: skip
         checks = msgspec.convert(self.mask(msgspec.to_builtins(checks)), tuple[Check, ...])
         await self.journal.append(Draft(action.id, Checked(checks)))
@@ -140,10 +141,10 @@ class AgentTools:
         others = tuple(
             str(one) for one in cast("list[object]", action.arguments.get("alternatives", []))
         )
-        if not any(isinstance(e.body, Noted) for e in self.journal.story(action.id)):
+        if not self._noted(action):
             await self.journal.append(Draft(action.id, Noted("agent", what, why, others)))
         origin = self._origin(action)
-        made = self.decisions.from_action(origin) if self._again(action) else None
+        made = self.decisions.from_action(origin)
         if made is None:
             new = Decision(id="", run=self.journal.run, by="agent", what=what, why=why,
                            alternatives=others, origin=origin)  # fmt: skip
@@ -183,20 +184,24 @@ class AgentTools:
         """Change what is next in a task, or add one."""
         title, following = str(action.arguments["title"]), str(action.arguments["next"])
         named = str(action.arguments.get("id", ""))
-        tasks, now = self.tasks, self.clock.now()
         if named:
-            file = tasks.move(named, tasks.read(named).status, now=now, trusted=self.trusted,
-                              changes={"title": title, "next": following})  # fmt: skip
-        elif not (self._again(action) and (file := tasks.from_action(self._origin(action)))):
+            status = self.tasks.read(named).status
+            file = self.tasks.move(named, status, now=self.clock.now(), trusted=self.trusted,
+                                   changes={"title": title, "next": following})  # fmt: skip
+        else:
             new = Task(id="", title=title, next=following, origin=self._origin(action))
-            number = await self.journal.store.number("task")
-            file = tasks.add(new, number=number, now=now, trusted=self.trusted)
+            file = self.tasks.from_action(new.origin) or await self._added(new)
         return f"{file.task.id} is {Status(file.status)}"
 
-    def _again(self, action: Action) -> bool:
-        """Whether this call was under way before: only then is anything looked for."""
-        story = self.journal.story(action.id)
-        return sum(isinstance(entry.body, Intended) for entry in story) > 1
+    async def _added(self, task: Task) -> TaskFile:
+        number = await self.journal.store.number("task")
+        return self.tasks.add(task, number=number, now=self.clock.now(), trusted=self.trusted)
+
+    def _noted(self, action: Action) -> bool:
+        return any(
+            entry.key == action.id and isinstance(entry.body, Noted)
+            for entry in self.journal.entries
+        )
 
     def _origin(self, action: Action) -> str:
         """Name a call for good: a brain that is copied to a new journal meets its id again."""

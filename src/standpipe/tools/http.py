@@ -20,6 +20,7 @@ from standpipe.errors import UsageError
 from standpipe.execution.tools import renewed, surroundings, tool
 from standpipe.policy.egress import Place, host_allowed, listed, listing, read_url
 from standpipe.tools.addresses import EgressRefused, Resolve, reachable, resolve_by_system
+from standpipe.tools.phases import phases
 
 if TYPE_CHECKING:  # httpx loads when the first request is made, not when manifests are read
     import httpx
@@ -70,11 +71,12 @@ async def http_send(method: str, url: str, body: Body = None) -> dict[str, objec
         url: https://host/path; the host must be listed under [egress]
         body: JSON, or text that is sent as it is
     """
-    if method.upper() not in _SEND_METHODS:
-        raise ValueError(
-            f"method `{method}` is none of {', '.join(_SEND_METHODS)}\nhint: http_get reads"
-        )
-    content, media = _content(body)
+    with phases():
+        if method.upper() not in _SEND_METHODS:
+            raise ValueError(
+                f"method `{method}` is none of {', '.join(_SEND_METHODS)}\nhint: http_get reads"
+            )
+        content, media = _content(body)
     return _told(await follow(Ask(method.upper(), url, content, media), Wire.here()))
 
 

@@ -30,6 +30,7 @@ from standpipe.errors import ConfigError
 from standpipe.execution.tools import surroundings, tool
 from standpipe.ids import natural
 from standpipe.policy.egress import is_loopback
+from standpipe.tools.phases import Reached, phases
 
 BODY_CHARACTERS_MAX = 200_000
 MAIL_BYTES_MAX = 25 * 1024 * 1024
@@ -130,9 +131,10 @@ def send_email(to: list[str], subject: str, body: str, *, message_id: str) -> Re
         body: plain text
         message_id: filled by the runtime; names this mail for ever
     """
-    settings = _settings()
-    message = _message(settings, to, subject, body, message_id)
-    _deliver(_server(settings), settings, to, message)
+    with phases() as reached:
+        settings = _settings()
+        message = _message(settings, to, subject, body, message_id)
+        _deliver(_server(settings), settings, to, message, reached)
     return {"message_id": _header_of(message_id), "accepted": list(to)}
 
 
@@ -308,8 +310,10 @@ def _message(
     return message
 
 
-def _deliver(server: _Server, settings: _Mail, to: list[str], message: EmailMessage) -> None:
-    with _phases() as phases, _connected(server) as smtp:
+def _deliver(
+    server: _Server, settings: _Mail, to: list[str], message: EmailMessage, reached: Reached
+) -> None:
+    with _connected(server) as smtp:
         _secure(smtp, server, settings)
         _accepted(smtp.mail(message["From"].addresses[0].addr_spec), smtplib.SMTPResponseException)
         _recipients(smtp, to)
@@ -317,27 +321,12 @@ def _deliver(server: _Server, settings: _Mail, to: list[str], message: EmailMess
         _accepted(smtp.getreply(), smtplib.SMTPDataError, code=354)
         content = message.as_bytes()
         smtp.send(re.sub(rb"(?m)^\.", b"..", content))
-        phases.now = "sent"
+        reached.phase = "sent"
         smtp.send(b".\r\n" if content.endswith(b"\r\n") else b"\r\n.\r\n")
         answer = smtp.getreply()
         if answer[0] != -1:  # -1: not an answer; the connection ended in the middle of it
-            phases.now = "not_sent"  # unless it says that it took it
+            reached.phase = "not_sent"  # unless it says that it took it
         _accepted(answer, smtplib.SMTPDataError)
-
-
-@dataclass(slots=True)
-class _Phases:
-    now: str = "not_sent"
-
-
-@contextmanager
-def _phases() -> Generator[_Phases]:
-    phases = _Phases()
-    try:
-        yield phases
-    except (smtplib.SMTPException, OSError) as error:
-        error.phase = phases.now  # pyright: ignore[reportAttributeAccessIssue] -- read by whoever judges the failure
-        raise
 
 
 @contextmanager

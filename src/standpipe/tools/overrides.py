@@ -5,10 +5,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from standpipe.actions import Tool
-from standpipe.config import Settings, ToolSettings
+from standpipe.config import SETTINGS, Settings, ToolSettings
 from standpipe.errors import ConfigError, NotFoundError
 from standpipe.files import nearest
+from standpipe.outcomes.outcome import Kind
 
+_SLIPS_MAX = 2
+_SHORT = 6  # in a name of up to so many characters, two slips make another word
 _NAMES = {"timeout": "timeout_seconds", "poll": "poll_seconds"}
 
 
@@ -19,6 +22,9 @@ def declared(tool: Tool, settings: ToolSettings | None) -> Tool:
     said = {
         name: value for name, value in msgspec.structs.asdict(settings).items() if value is not None
     }
+    if isinstance(settings.returns, Mapping):
+        # Fields that count as a record are not told apart yet, so none of them is believed.
+        said["returns"] = "untrusted"
     changed = {_NAMES.get(name, name): value for name, value in said.items()}
     if tool.origin == "undeclared":
         changed["origin"] = "declared"
@@ -42,23 +48,22 @@ def all_tools(offered: Iterable[Tool], settings: Settings) -> dict[str, Tool]:
     """Return every tool of a home by name, as the operator wants it.
 
     Raises:
-        ConfigError: a tool takes a name of the agent's own tools, or names an alternate that
-            does not exist.
+        ConfigError: a tool takes a name of the agent's own tools; or what is said of a tool names
+            something that does not exist: another tool, a parameter, a failure kind.
     """
     offered = tuple(offered)
+    _refuse_slips([tool.name for tool in offered], settings.tools)
     own = {tool.name for tool in offered if tool.origin == "agent"}
     for tool in offered:
         if tool.name in own and tool.origin != "agent":
             hint = f"rename it; these names are taken: {', '.join(sorted(own))}"
             raise ConfigError(f"tools.py: `{tool.name}` is the agent's own tool", hint=hint)
     known = {tool.name: declared(tool, settings.tools.get(tool.name)) for tool in offered}
+    for tool in offered:
+        _refuse_parameters(tool, settings.tools.get(tool.name))
     for tool in known.values():
-        for name in tool.alternates:
-            if name not in known:
-                raise ConfigError(
-                    f"tool `{tool.name}` names the alternate `{name}`, which does not exist",
-                    hint=f"tools here: {', '.join(sorted(known))}",
-                )
+        _refuse_names(tool, "alternates", tool.alternates, known)
+        _refuse_names(tool, "expected", tool.expected, [kind.value for kind in Kind])
     return known
 
 
@@ -76,7 +81,9 @@ def check_scope(names: Sequence[str] | None, tools: Mapping[str, Tool]) -> None:
             raise NotFoundError(f"no tool `{name}`", hint=hint)
 
 
-def sections(settings: Settings, secrets: Mapping[str, str]) -> Mapping[str, object]:
+def sections(
+    settings: Settings, secrets: Mapping[str, str], *, portable: bool = False
+) -> Mapping[str, object]:
     """Return the settings the built-in tools need; values of secrets go to their worker only."""
     found: dict[str, object] = {
         name: msgspec.to_builtins(getattr(settings, name)) for name in ("egress", "sql")
@@ -88,6 +95,7 @@ def sections(settings: Settings, secrets: Mapping[str, str]) -> Mapping[str, obj
         for name, each in settings.secrets.items()
         if name in secrets
     }
+    found["portable"] = portable
     return found
 
 
@@ -95,3 +103,59 @@ def for_tools(settings: Settings, secrets: Mapping[str, str]) -> Mapping[str, st
     """Return the secrets that the tools of the home may have in process."""
     named = (name for name, each in settings.secrets.items() if each.tools)
     return {name: secrets[name] for name in named if name in secrets}
+
+
+def _refuse_slips(offered: Sequence[str], named: Iterable[str]) -> None:
+    """Refuse a table that was meant for a tool; one for a tool that comes later stays unused."""
+    named = tuple(named)
+    for name in named:
+        if name in offered:
+            continue
+        # A tool that has a table of its own is not the one that was meant by this one.
+        for other in sorted(set(offered) - set(named)):
+            if _slips(name, other) <= (1 if len(other) <= _SHORT else _SLIPS_MAX):
+                raise ConfigError(
+                    f"{SETTINGS}: [tools.{name}] is about no tool of this home",
+                    hint=f"did you mean [tools.{other}]?",
+                )
+
+
+def _slips(one: str, other: str) -> int:
+    """Count the letters that are wrong, missing, too many or swapped with the next one."""
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one):
+        before, above, row = row, before, [i + 1]
+        for j, b in enumerate(other):
+            costs = [before[j + 1] + 1, row[j] + 1, before[j] + (a != b)]
+            if i and j and (a, one[i - 1]) == (other[j - 1], b):
+                costs.append(above[j - 1] + 1)
+            row.append(min(costs))
+    return row[-1]
+
+
+def _refuse_parameters(tool: Tool, settings: ToolSettings | None) -> None:
+    """Refuse parameters in the settings that the tool does not have; its worker checked the code."""
+    if settings is None:
+        return
+    properties = tool.schema.get("properties")
+    parameters = list(properties) if isinstance(properties, Mapping) else []
+    place = f"[tools.{tool.name}]"
+    _refuse_names(tool, "control", settings.control or (), parameters, place=place)
+    _refuse_names(tool, "known", settings.known or (), parameters, place=place)
+    key = settings.idempotency_key
+    # The worker fills the parameter that the code names, and no other.
+    filled = [tool.idempotency_key] if tool.idempotency_key else []
+    _refuse_names(tool, "idempotency_key", () if key is None else (key,), filled, place=place)
+
+
+def _refuse_names(
+    tool: Tool, option: str, names: Iterable[str], known: Iterable[str], *, place: str = ""
+) -> None:
+    known = sorted(known)
+    for name in names:
+        if name not in known:
+            close = nearest(name, known)
+            hint = f"did you mean `{close}`?" if close else f"known: {', '.join(known) or 'none'}"
+            subject = f"{SETTINGS}: {place}" if place else f"tool `{tool.name}`:"
+            raise ConfigError(f"{subject} `{option}` names `{name}`, which does not exist", hint=hint)

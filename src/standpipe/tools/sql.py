@@ -20,6 +20,7 @@ from typing_extensions import TypedDict
 from standpipe.clock import SystemClock
 from standpipe.errors import ConfigError
 from standpipe.execution.tools import NotAllowedError, surroundings, tool
+from standpipe.tools.phases import phases
 from standpipe.tools.statement import refuse_agent_written
 
 SECONDS_MAX = 5.0
@@ -101,14 +102,18 @@ def sql_template(
         name: the file's name without .sql
         params: a list for `?`, an object for `:name`
     """
-    sql = _template(name)
-    with _opened(database, _grants(database), writing=True) as connection:
+    with (
+        phases() as reached,
+        _opened(database, _grants(database), writing=True) as connection,
+    ):
+        sql = _template(name)
         connection.execute("begin immediate")
         cursor = connection.execute(sql, params or [])
         found = _rows(cursor)
         found["changed"] = max(cursor.rowcount, 0)
         cursor.close()
         connection.set_authorizer(None)
+        reached.phase = "sent"  # until here, closing the connection takes everything back
         connection.execute("commit")
     return found
 

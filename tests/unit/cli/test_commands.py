@@ -1,8 +1,10 @@
 """The commands that read a home and answer in it, on a real journal file."""
 
 import asyncio
+import errno
 import io
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -229,6 +231,37 @@ def test_an_unforeseen_mistake_of_ours_is_one_line(
     assert said.startswith("error: KeyError:")
     assert "--debug" in said
     assert "\x1b" not in said
+
+
+@pytest.mark.parametrize(
+    ("number", "where", "code"),
+    [
+        (errno.EACCES, "home", 2),
+        (errno.ENOENT, "home", 2),
+        (errno.ENOSPC, "home", 1),  # it had started
+        (errno.EIO, "", 1),
+        (errno.EACCES, "brain/lessons/L-1.md", 1),  # nobody named that one
+    ],
+    ids=str,
+)
+def test_only_a_path_that_was_named_here_says_that_nothing_was_started(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
+    where: str,
+    code: int,
+) -> None:
+    path = {"home": str(home), "": None}.get(where, str(home / where))
+
+    def broken(_: object) -> int:
+        raise OSError(number, os.strerror(number), path)
+
+    monkeypatch.setattr("standpipe.cli.commands.status.status", broken)
+    assert typed(home, "status") == code
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(": ")[0] for line in lines] == ["error", "hint"]
+    assert os.strerror(number) in lines[0]
 
 
 def test_ctrl_c_is_one_line_and_130(

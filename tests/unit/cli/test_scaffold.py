@@ -42,6 +42,25 @@ def test_the_chosen_model_is_written(tmp_path: Path) -> None:
     assert load_settings(tmp_path).model == 'ollama:"odd"'
 
 
+@pytest.mark.parametrize(
+    ("model", "others"),
+    [
+        (None, '# or "anthropic:...", "openai:...", "ollama:..."'),
+        ("ollama:m", '# or "script:story.yaml": a model that reads its answers from a file'),
+    ],
+)
+def test_the_line_of_the_model_names_what_else_there_is(
+    tmp_path: Path, model: str | None, others: str
+) -> None:
+    scaffold(tmp_path, model=model)
+    [line] = [
+        line
+        for line in (tmp_path / "standpipe.toml").read_text().splitlines()
+        if line.startswith("model = ")
+    ]
+    assert line.endswith(others)
+
+
 def test_instructions_that_lie_there_become_the_identity_and_name_their_origin(
     tmp_path: Path,
 ) -> None:

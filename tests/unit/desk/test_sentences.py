@@ -50,6 +50,8 @@ async def test_a_held_call_says_where_the_value_came_from(told: Any) -> None:
          "http_get: login page from 127.0.0.1:8080, tries mirror instead"),
         (Failed(Kind.SERVER_ERROR, "oh no", code="500"), Escalate("twice the same way"),
          "http_get: 500 from 127.0.0.1:8080, a person is asked: twice the same way (oh no)"),
+        (Failed(Kind.TIMED_OUT, "no answer", code="deadline"), Alternate("no data", "mirror"),
+         "http_get: timed out from 127.0.0.1:8080, tries mirror instead"),
         (Unknown("timed out"), Return("ask"), "http_get: nobody knows whether it happened (timed out)"),
     ],
 )  # fmt: skip

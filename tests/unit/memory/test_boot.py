@@ -101,7 +101,7 @@ def test_text_in_a_file_cannot_close_its_own_frame(home: Path) -> None:
 
 
 def test_words_of_the_agent_stand_under_the_label_agent(home: Path) -> None:
-    Tasks(home).create(Task(id="T-1", title="mine", origin="agent"), now=NOW)
+    Tasks(home).create(Task(id="T-1", title="mine", origin="r1.2.1@2026-11-22T07:00:00Z"), now=NOW)
     assert '<memory path="tasks/open/T-1.md" label="agent">' in Brain.open(home).boot().text
 
 

@@ -1,6 +1,8 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+from msgspec import structs
+
 from standpipe.memory.lessons import Failure, Lessons, statement
 
 NOW = datetime(2026, 11, 22, 7, tzinfo=UTC)
@@ -23,6 +25,18 @@ def test_a_second_failure_of_one_cause_counts_in_the_same_file(tmp_path: Path) -
         .read_text()
         .endswith(f"{statement(lesson)}\n")
     )
+
+
+def test_a_failure_that_is_recorded_again_after_a_kill_counts_once(tmp_path: Path) -> None:
+    lessons = Lessons(tmp_path)
+    told = structs.replace(FAILURE, evidence="r1.2.1#1@2026-11-22T07:00:00Z")
+    first = lessons.record(told, now=NOW)
+    assert lessons.record(told, now=NOW.replace(day=23)) == first
+    assert lessons.listed().lessons == (first,)
+    other = structs.replace(FAILURE, evidence="r1.2.1#1@2026-11-23T07:00:00Z")
+    second = lessons.record(other, now=NOW.replace(day=23))
+    assert (second.count, second.evidence) == (2, (told.evidence, other.evidence))
+    assert lessons.record(told, now=NOW).count == 2
 
 
 def test_a_name_that_carries_a_sentence_never_reaches_a_lesson(tmp_path: Path) -> None:

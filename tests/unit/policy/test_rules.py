@@ -1,8 +1,11 @@
 """Each rule with what it must catch and what it must leave alone."""
 
+from pathlib import Path
+
 import pytest
 
 from standpipe.actions import TRUSTED, Action, Effect, Label, Tool
+from standpipe.config import load_settings
 from standpipe.policy.decision import Allow, Ask, Decision, Deny
 from standpipe.policy.rulebook import RULES, decide
 from standpipe.policy.situation import Reading, Situation, normal
@@ -48,21 +51,32 @@ def test_what_is_safe_is_allowed_without_a_question(
     assert isinstance(judged(tool, None, **arguments), Allow)
 
 
+KEYS = Tool(name="sql_template", origin="builtin", control=("database", "name"))
+
+
 @pytest.mark.parametrize(
-    ("tool", "arguments", "setting"),
+    ("tool", "arguments", "table", "line"),
     [
         (
             MAIL,
             {"to": ["eve@else.example"]},
-            '[tools.send_email] known = { to = ["eve@else.example"] }',
+            "tools.send_email",
+            'known = { to = ["ann@shop.example", "*@partner.example", "eve@else.example"] }',
         ),
         (
             BARE_MAIL,
-            {"to": ["ann@shop.example"]},
-            '[tools.send_email] known = { to = ["ann@shop.example"] }',
+            {"to": ["ann@shop.example", "bob@shop.example"]},
+            "tools.send_email",
+            'known = { to = ["ann@shop.example", "bob@shop.example"] }',
         ),
-        (OWN, {"order": "A-1"}, '[tools.refund] policy = "allow"'),
-        (Tool(name="mcp_x"), {}, '[tools.mcp_x] effect = "once"  policy = "allow"'),
+        (
+            KEYS,
+            {"database": "shop", "name": "mark_told"},
+            "tools.sql_template",
+            'known = { database = ["shop"], name = ["mark_told"] }',
+        ),
+        (OWN, {"order": "A-1"}, "tools.refund", 'policy = "allow"'),
+        (Tool(name="mcp_x"), {}, "tools.mcp_x", 'effect = "once"'),
         (
             Tool(
                 name="drop",
@@ -72,17 +86,27 @@ def test_what_is_safe_is_allowed_without_a_question(
                 policy="allow",
             ),
             {},
-            "[tools.drop] destructive = false",
+            "tools.drop",
+            "destructive = false",
         ),
     ],
-    ids=["a stranger", "no list at all", "once", "undeclared", "destructive"],
+    ids=["a stranger", "no list at all", "two keys", "once", "undeclared", "destructive"],
 )
 def test_every_question_names_the_line_that_would_make_it_unnecessary(
-    tool: Tool, arguments: dict[str, object], setting: str
+    tool: Tool, arguments: dict[str, object], table: str, line: str, tmp_path: Path
 ) -> None:
     decision = judged(tool, None, **arguments)
     assert isinstance(decision, Ask)
-    assert decision.setting == setting
+    assert decision.setting == f"under [{table}]: {line}"
+    (tmp_path / "standpipe.toml").write_text(f"[{table}]\n{line}\n")
+    assert load_settings(tmp_path)  # it can be pasted
+
+
+@pytest.mark.parametrize("odd", ["*@gmail.com", 'x"] }\n[egress]', "a\u202eb@x.example"])
+def test_a_line_never_offers_a_value_that_means_more_than_itself(odd: str) -> None:
+    decision = judged(BARE_MAIL, None, to=[odd])
+    assert isinstance(decision, Ask)
+    assert decision.setting == 'under [tools.send_email]: known = { to = ["..."] }'
 
 
 @pytest.mark.parametrize("tool", [GET, POST], ids=["get", "post"])
@@ -97,7 +121,7 @@ def test_only_listed_hosts_are_reached(tool: Tool) -> None:
     ):
         refused = judged(tool, listed, url=url)
         assert isinstance(refused, Deny)
-        assert "[egress] allow" in refused.reason
+        assert "under [egress]: allow = [" in refused.reason
 
 
 def test_a_name_no_tool_has_is_denied_with_the_nearest_name() -> None:

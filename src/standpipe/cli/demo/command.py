@@ -5,11 +5,11 @@ from argparse import Namespace
 from pathlib import Path
 
 from standpipe.cli.demo.story import main
-from standpipe.cli.terminal import coloured
+from standpipe.cli.terminal import coloured, is_terminal
 
 
 def demo(options: Namespace) -> int:
     """Play the demo on stdout; a person is asked only where one sits at both ends."""
-    there = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+    there = is_terminal(sys.stdin) and is_terminal(sys.stdout)
     keep = Path(options.keep) if options.keep else None
     return main(keep=keep, interactive=there, colour=coloured(sys.stdout), out=sys.stdout)

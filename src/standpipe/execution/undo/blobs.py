@@ -39,12 +39,15 @@ class Blobs:
     def keep_bytes(self, content: bytes) -> str:
         """Keep bytes that are no file: a tree, the target of a link."""
         digest = hashlib.sha256(content).hexdigest()
-        if self.has(digest):
+        if self._is_whole(digest, len(content)):
             return digest
         handle, temporary = self._temporary()
-        with os.fdopen(handle, "wb") as out:
-            out.write(content)
-        self._publish(temporary, digest)
+        try:
+            with os.fdopen(handle, "wb") as out:
+                out.write(content)
+            self._publish(temporary, digest)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
         return digest
 
     def has(self, digest: str) -> bool:
@@ -69,6 +72,13 @@ class Blobs:
 
     def path(self, digest: str) -> Path:
         return self.root / digest[:2] / digest
+
+    def _is_whole(self, digest: str, size: int) -> bool:
+        """Whether there is a copy of this size; a power cut leaves shorter ones."""
+        try:
+            return self.path(digest).stat().st_size == size
+        except OSError:
+            return False
 
     def _temporary(self) -> tuple[int, str]:
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -21,17 +21,25 @@ OWN = {
     "standpipe.ConfigError": Kind.ENVIRONMENT,
     "standpipe.UsageError": Kind.BAD_INPUT,
 }
+_WORKER = "standpipe.execution.worker"
+_NOT_CALLED = {
+    "BadArguments": (Kind.BAD_INPUT, "arguments"),
+    "NotStarted": (Kind.ENVIRONMENT, "not_started"),
+    "UnknownTool": (Kind.UNKNOWN_TOOL, "unknown_tool"),
+}
 _BUG_NAMES = frozenset(f"builtins.{name}" for name in BUGS)
+# Our own exceptions, and those our tools pass on with a `phase` written on them.
+_PHASED = ("standpipe", "builtins", "smtplib", "sqlite3", "socket", "ssl")
+_PHASES = {"not_sent": Phase.NOT_SENT, "sent": Phase.SENT}
 _INPUT = ("builtins.TypeError", "builtins.ValueError")
 
 
 def refused_by_worker(fault: Fault) -> Finding | None:
-    """Read what the worker says before it calls the function at all."""
-    if (fault.module, fault.type) != ("standpipe.execution.worker", "BadArguments"):
+    """Read why the function was not called at all."""
+    if fault.module != _WORKER or fault.type not in _NOT_CALLED:
         return None
-    return Finding(
-        kind=Kind.BAD_INPUT, message=fault.message, code="arguments", phase=Phase.NOT_SENT
-    )
+    kind, code = _NOT_CALLED[fault.type]
+    return Finding(kind=kind, message=fault.message, code=code, phase=Phase.NOT_SENT)
 
 
 def own(fault: Fault) -> Finding | None:
@@ -41,6 +49,17 @@ def own(fault: Fault) -> Finding | None:
         return Finding(kind=kind, message=fault.message, code="unfinished", local=True)
     kind = next((OWN[name] for name in called(fault) if name in OWN), None)
     return None if kind is None else _finding(fault, kind, local=True)
+
+
+def told_phase(fault: Fault) -> Phase | None:
+    """Return how far a built-in tool says it got, in the `phase` it leaves on what it raises.
+
+    Only of the outermost exception: what a tool did around an inner one, the inner one cannot know.
+    Other packages may call something else `phase`, so theirs is not read.
+    """
+    if fault.module.partition(".")[0] not in _PHASED:
+        return None
+    return _PHASES.get(str(fault.attributes.get("phase", "")))
 
 
 def bug(fault: Fault) -> Finding | None:

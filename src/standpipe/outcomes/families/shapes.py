@@ -60,12 +60,16 @@ _ENDS_INSIDE = re.compile(
 )
 
 
-def find(tool: Tool, value: object) -> Finding | None:
-    """Judge what a tool returned; None means that it is what it looks like."""
+def find(tool: Tool, value: object, *, cut: bool = False) -> Finding | None:
+    """Judge what a tool returned; None means that it is what it looks like.
+
+    cut: we kept only the beginning. It can show that it is a page, but neither where it would have
+    ended nor which fields it had.
+    """
     asked_for = tool.returns_media == "text/html"
     page = "" if tool.local else _page_in(value)
     found = _as_page(page, asked_for=asked_for) if page else None
-    if found or asked_for:
+    if found or asked_for or cut:
         return found
     meaning = json_of(value) if isinstance(value, str) else value
     # A file of this machine may well hold somebody's error answer; that is data.

@@ -7,6 +7,7 @@ Rule 3: every question names the line of standpipe.toml that would make it unnec
 
 from standpipe.actions import Action, Effect
 from standpipe.policy.decision import Allow, Ask, Decision, Deny
+from standpipe.policy.setting import under
 from standpipe.policy.situation import Situation
 
 
@@ -19,12 +20,11 @@ def rule(action: Action, situation: Situation) -> Decision | None:
     if tool.policy == "deny":
         return Deny("declared", f'`{tool.name}` is switched off: policy = "deny" in standpipe.toml')
     if tool.destructive:
-        line = f"[tools.{tool.name}] destructive = false"
+        line = under(f"tools.{tool.name}", "destructive = false")
         return Ask("declared", f"`{tool.name}` destroys something and is always asked", line)
     if tool.policy == "ask":
-        return Ask(
-            "declared", f"`{tool.name}` is set to ask", f'[tools.{tool.name}] policy = "allow"'
-        )
+        line = under(f"tools.{tool.name}", 'policy = "allow"')
+        return Ask("declared", f"`{tool.name}` is set to ask", line)
     if tool.policy == "allow" or tool.effect is not Effect.ONCE:
         return Allow("declared")
     return _undecided(action)
@@ -32,9 +32,9 @@ def rule(action: Action, situation: Situation) -> Decision | None:
 
 def _undecided(action: Action) -> Decision | None:
     tool = action.tool
-    line = f'[tools.{tool.name}] policy = "allow"'
+    line = under(f"tools.{tool.name}", 'policy = "allow"')
     if tool.origin == "undeclared":
-        declare = f'[tools.{tool.name}] effect = "once"  policy = "allow"'
+        declare = under(f"tools.{tool.name}", 'effect = "once"')
         return Ask("declared", f"nobody has declared what `{tool.name}` does", declare)
     if tool.origin == "builtin" and tool.control:  # listed hosts and known recipients decide
         return None

@@ -14,11 +14,11 @@ import msgspec
 
 from standpipe.actions import Action, Effect, Integrity, Tool
 from standpipe.policy.decision import Allow, Ask, Decision
+from standpipe.policy.setting import lists, under
 from standpipe.policy.situation import Situation, normal
 
 _JOINS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-.@+/")
 _SEVERAL = re.compile(r"[\s,;<>\"#\x00-\x1f]")
-_MEANS_MORE = frozenset('*?[]"\\')  # a pattern, or the end of the text
 _SHORT = 3  # shorter values are in every text
 
 
@@ -35,12 +35,12 @@ def rule(action: Action, situation: Situation) -> Decision | None:
     strangers = [
         (name, leaf) for name, leaf in leaves if not _known(leaf, tool.known.get(name, ()))
     ]
-    for name, leaf in strangers:
+    line = _line(action, strangers)
+    for _, leaf in strangers:
         if origin := _origin(leaf, situation):
-            return Ask("destinations", _came_from(leaf, origin), _line(tool.name, name, leaf))
+            return Ask("destinations", _came_from(leaf, origin), line)
     if strangers and _needs_list(tool):
         name, leaf = strangers[0]
-        line = _line(tool.name, name, leaf)
         return Ask("destinations", f"`{leaf}` is not among the known values of `{name}`", line)
     return Allow("destinations") if leaves and not strangers else None
 
@@ -106,7 +106,7 @@ def _came_from(leaf: str, origin: str) -> str:
     return f"{thing} came from {origin}, not from you. {done}."
 
 
-def _line(tool: str, name: str, leaf: str) -> str:
-    """Write the line that would list this very value; an odd one is never offered for pasting."""
-    plain = leaf.isprintable() and not set(leaf) & _MEANS_MORE
-    return f'[tools.{tool}] known = {{ {name} = ["{leaf if plain else "..."}"] }}'
+def _line(action: Action, strangers: Sequence[tuple[str, str]]) -> str:
+    """Write the line under which this call needs no question: what is known, and these values."""
+    known = lists(action.tool.known, strangers)
+    return under(f"tools.{action.tool.name}", f"known = {known}")

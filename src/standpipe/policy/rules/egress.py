@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from standpipe.actions import Action
 from standpipe.policy.decision import Allow, Decision, Deny
 from standpipe.policy.egress import host_allowed, host_of
+from standpipe.policy.setting import texts, under
 from standpipe.policy.situation import Situation
 
 
@@ -16,8 +17,8 @@ def rule(action: Action, situation: Situation) -> Decision | None:
         refused = host_allowed(url, situation.egress)
         if refused:
             host = host_of(url) or "HOST"
-            line = f'[egress] allow = ["{host}"]'
-            return Deny("egress", f"{refused}. To allow it, write in standpipe.toml: {line}", line)
+            line = under("egress", f"allow = {texts(situation.egress, [host])}")
+            return Deny("egress", f"{refused}. To allow it, write in standpipe.toml {line}", line)
     return Allow("egress")
 
 
