@@ -344,7 +344,12 @@ class Runtime:
         modules = tuple(f"standpipe.tools.{name}" for name in BUILTIN)
         named = {name: known[name] for name in self.settings.secrets if name in known}
         builtin = Pool(
-            replace(shared, settings=sections(self.settings, known), secrets=named, modules=modules)
+            replace(
+                shared,
+                settings=sections(self.settings, known, portable=environment.portable()),
+                secrets=named,
+                modules=modules,
+            )
         )
         own = Pool(replace(shared, secrets=for_tools(self.settings, known), tools_py=tools_py))
         return Executor(

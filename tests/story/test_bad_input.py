@@ -14,8 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from standpipe.actions import Tool
 from standpipe.cli import main
 from standpipe.cli.scaffold import scaffold
+from standpipe.execution.executor import Executor
+from standpipe.execution.manifests import tools_of
+from standpipe.tools import files as file_tools
 
 GARBAGE = bytes(range(256)) * 8
 TOOL = '@sp.tool(effect="read")\ndef look() -> str:\n    """Look."""\n    return ""\n'
@@ -24,16 +28,30 @@ pytestmark = pytest.mark.timeout(120)
 Break = Callable[[Path], object]
 
 
+def make(home: Path) -> Path:
+    scaffold(home, model="script:story.yaml")
+    (home / "tools.py").unlink()  # a worker less to start, in a hundred tests
+    return home
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    scaffold(tmp_path / "agent", model="script:story.yaml")
-    return tmp_path / "agent"
+    return make(tmp_path / "agent")
+
+
+@pytest.fixture
+def without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start no process for the tools, where what is wrong is found without any."""
+
+    async def start(_: Executor) -> tuple[Tool, ...]:
+        return tuple(one.tool for one in tools_of(file_tools, source=b"", origin="builtin"))
+
+    monkeypatch.setattr(Executor, "start", start)
 
 
 @pytest.fixture(scope="module")
 def ran_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("ran") / "agent"
-    scaffold(home, model="script:story.yaml")
+    home = make(tmp_path_factory.mktemp("ran") / "agent")
     assert main(["run", "Summarise", "--home", str(home)]) == 0
     return home
 
@@ -121,6 +139,8 @@ HOMES: dict[str, tuple[Break, str]] = {
         lambda home: (shutil.rmtree(home / "workspace"), (home / "workspace").touch()),
         "`workspace` is a file",
     ),
+}
+TOOLS: dict[str, tuple[Break, str]] = {
     "tools raise": (tools('raise ValueError("one\\ntwo")'), "tools.py:3: ValueError: one⏎two"),
     "tools syntax": (tools("def ("), "tools.py:3: SyntaxError"),
     "tools exit": (tools("raise SystemExit(3)"), "tools.py:3: SystemExit"),
@@ -138,10 +158,22 @@ HOMES: dict[str, tuple[Break, str]] = {
 }
 
 
+@pytest.mark.usefixtures("without_workers")
 @pytest.mark.parametrize(("spoil", "said"), HOMES.values(), ids=HOMES)
 def test_a_home_that_cannot_be_used_is_refused_before_anything_starts(
     home: Path, typed: Typed, spoil: Break, said: str
 ) -> None:
+    refused_untouched(home, typed, spoil, said)
+
+
+@pytest.mark.parametrize(("spoil", "said"), TOOLS.values(), ids=TOOLS)
+def test_tools_that_cannot_be_used_are_refused_before_anything_starts(
+    home: Path, typed: Typed, spoil: Break, said: str
+) -> None:
+    refused_untouched(home, typed, spoil, said)
+
+
+def refused_untouched(home: Path, typed: Typed, spoil: Break, said: str) -> None:
     spoil(home)
     before = files(home)
     refused(typed(home, "run", "Summarise"), said)
@@ -179,6 +211,7 @@ def test_init_where_no_home_can_be_is_refused(
     assert (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.mark.usefixtures("without_workers")
 @pytest.mark.parametrize(
     ("model", "said"),
     [
@@ -205,6 +238,7 @@ def test_a_model_that_cannot_be_used_is_told_before_anything_starts(
     assert typed(home, "status") == (0, [])
 
 
+@pytest.mark.usefixtures("without_workers")
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -228,7 +262,7 @@ def test_a_model_that_cannot_be_used_is_told_before_anything_starts(
         (["cancel", ""], "no run ``"),
         (["report", "\x1b[1m"], "no run `⟨U+001B⟩[1m`"),
         (["report", "--md", "--json"], "not allowed"),
-        (["why", "r1"], "action `r1` could be any of"),
+        (["why", "r1."], "action `r1.` could be any of"),
         (["why", "r1.9.9"], "no action `r1.9.9`"),
         (["why", "zz.1.1"], "no run `zz`"),
         (["answer", "b9", "yes"], "no question `b9`"),
@@ -249,6 +283,7 @@ def test_what_is_typed_wrongly_changes_nothing(
     assert files(ran) == before
 
 
+@pytest.mark.usefixtures("without_workers")
 @pytest.mark.parametrize(
     ("content", "said"),
     [

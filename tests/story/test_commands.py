@@ -1,5 +1,10 @@
-"""Every command as people run it: a process of its own, on a home of its own, with a scripted model."""
+"""Every command as people run it, on a home of its own, with a scripted model.
 
+A process of its own has what is killed, interrupted or asked on a terminal; and the first run, whose
+libraries must print nothing. The rest goes through the same `main` in this process.
+"""
+
+import io
 import json
 import os
 import pty
@@ -9,11 +14,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from standpipe.cli import main
 from standpipe.cli.parser import COMMANDS
 from standpipe.cli.scaffold import scaffold
 
@@ -75,35 +83,54 @@ def environment(**more: str) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": "C.UTF-8", **more}
 
 
-def standpipe(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(home, *words),
+class Ended(NamedTuple):
+    """What a command came to."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def standpipe(*words: str) -> Ended:
+    """Run a command here; nobody sits at this terminal."""
+    with redirect_stdout(io.StringIO()) as printed, redirect_stderr(io.StringIO()) as logged:
+        code = main(words)
+    return Ended(code, printed.getvalue(), logged.getvalue())
+
+
+def process(argv: Sequence[str], cwd: Path | None = None) -> Ended:
+    """Run a command in a process of its own."""
+    done = subprocess.run(
+        argv,
+        cwd=cwd,
         env=environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
         check=False,
     )
+    return Ended(done.returncode, done.stdout, done.stderr)
 
 
 def told(home: Path, *words: str, code: int = 0) -> str:
     """Run a command that must end with `code`, and return what it printed."""
-    done = standpipe(home, *words)
-    assert done.returncode == code, done.stderr
+    done = standpipe(*words, "--home", str(home))
+    assert done.code == code, done.stderr
     return done.stdout
 
 
 def refused(home: Path, *words: str, code: int = 2) -> str:
     """Run a command that must say in a line and a hint why it does nothing."""
-    done = standpipe(home, *words)
+    done = standpipe(*words, "--home", str(home))
     lines = done.stderr.splitlines()
-    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    assert (done.code, done.stdout) == (code, ""), done.stderr
     assert [line.partition(": ")[0] for line in lines] == ["error", "hint"]
     return lines[0]
 
 
 def make(home: Path, *, tools: str = "", story: str = "") -> Path:
     scaffold(home, model="script:story.yaml")
+    (home / "tools.py").unlink()  # a worker less to start
     if tools:
         (home / "tools.py").write_text(tools)
     if story:
@@ -122,9 +149,10 @@ class Ran:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    home = make(tmp_path_factory.mktemp("done") / "agent")
-    ran = standpipe(home, "run", "Summarise the notes", "--id", "monday", "--json")
-    assert ran.returncode == 0, ran.stderr
+    home = tmp_path_factory.mktemp("done") / "agent"
+    scaffold(home, model="script:story.yaml")
+    ran = process(command(home, "run", "Summarise the notes", "--id", "monday", "--json"))
+    assert ran.code == 0, ran.stderr
     return Ran(home, ran.stdout, ran.stderr)
 
 
@@ -147,12 +175,8 @@ def fields(found: Mapping[str, object]) -> set[str]:
 
 def test_init_makes_a_home_and_keeps_what_is_there(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "standpipe", "init", "agent"]
-    first = subprocess.run(
-        argv, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True
-    )
-    again = subprocess.run(
-        argv, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True
-    )
+    first, again = process(argv, tmp_path), process(argv, tmp_path)
+    assert (first.code, again.code) == (0, 0)
     assert "wrote standpipe.toml" in first.stdout
     assert "--home agent" in first.stdout
     assert "kept standpipe.toml" in again.stdout
@@ -182,8 +206,8 @@ def test_run_json_is_the_report_on_stdout_and_the_progress_on_stderr(done: Ran) 
     ],
 )  # fmt: skip
 def test_a_reading_command_prints_plain_text_and_logs_nothing(done: Ran, words: str) -> None:
-    read = standpipe(done.home, *words.split())
-    assert (read.returncode, read.stderr) == (0, "")
+    read = standpipe(*words.split(), "--home", str(done.home))
+    assert (read.code, read.stderr) == (0, "")
     assert read.stdout.strip()
     assert "\x1b" not in read.stdout
 
@@ -259,7 +283,7 @@ def test_report_script_does_the_same_again_in_a_copied_home(done: Ran, tmp_path:
 
 
 def test_a_moved_home_goes_on_after_its_answer(held: Path) -> None:
-    assert "`standpipe resume r1" in standpipe(held, "approve", "B1").stderr
+    assert "`standpipe resume r1" in standpipe("approve", "B1", "--home", str(held)).stderr
     assert "r1 done" in told(held, "run", "--unfinished")
     assert (held / "workspace/ledger.txt").read_text() == "A-1 500\n"
     assert "as it was before" in told(held, "answer", "b1", "yes")
@@ -293,16 +317,15 @@ def test_connect_says_that_it_is_not_there_yet(done: Ran) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_every_command_teaches_with_an_example(name: str) -> None:
-    argv = [sys.executable, "-m", "standpipe", *name.split(), "--help"]
-    shown = subprocess.run(argv, env=environment(), capture_output=True, text=True, check=True)
+    shown = standpipe(*name.split(), "--help")
     assert f"example:\n  standpipe {name}" in shown.stdout
-    assert shown.stderr == ""
+    assert (shown.code, shown.stderr) == (0, "")
 
 
-def test_help_shows_the_eight_that_people_need_and_the_rest_on_demand(tmp_path: Path) -> None:
+def test_help_shows_the_eight_that_people_need_and_the_rest_on_demand() -> None:
     def shown(*words: str) -> list[str]:
-        argv = [sys.executable, "-m", "standpipe", *words]
-        done = subprocess.run(argv, env=environment(), capture_output=True, text=True, check=True)
+        done = standpipe(*words)
+        assert done.code == 0
         return [line[2:18].strip() for line in done.stdout.splitlines() if line.startswith("  ")]
 
     eight = ["init", "run", "status", "inbox", "answer", "report", "connect", "demo"]
@@ -322,7 +345,8 @@ def test_help_shows_the_eight_that_people_need_and_the_rest_on_demand(tmp_path: 
 def test_nothing_heavy_is_loaded_where_it_is_not_used(done: Ran, code: str, unwanted: str) -> None:
     script = f"import sys\nHOME = {str(done.home)!r}\n{code}\nprint(*sys.modules)"
     argv = [sys.executable, "-c", script]
-    ran = subprocess.run(argv, env=environment(), capture_output=True, text=True, check=True)
+    ran = process(argv)
+    assert ran.code == 0, ran.stderr
     loaded = {name.partition(".")[0] for name in ran.stdout.splitlines()[-1].split()}
     assert "standpipe" in loaded
     assert loaded.isdisjoint(unwanted.split())
@@ -388,7 +412,7 @@ def test_ctrl_c_is_one_line_and_130_and_the_run_goes_on(waits: Waits) -> None:
     printed, logged = running.communicate()
     resume = f"standpipe resume r1 --home {waits.home}"
     assert (running.returncode, printed) == (130, "")
-    assert logged.splitlines()[2:] == [f"interrupted; `{resume}` goes on"]
+    assert logged.splitlines()[1:] == [f"interrupted; `{resume}` goes on"]
     waits.go()
     assert "r1 done" in told(waits.home, "resume", "r1")
 

@@ -71,13 +71,13 @@ def test_the_demo_says_that_only_the_model_is_faked(played: Played) -> None:
 
 
 def test_the_obeyed_injection_is_held_with_its_origin(played: Played) -> None:
-    held = "this address came from mail 4, not from you. Nothing was sent."
+    held = f"b1 held: mail to {ATTACKER}: this address came from mail 4, not from you. Nothing was sent."
     assert played.out.count(held) == 1
     assert ATTACKER.encode() not in b"".join(sent(played).values())
 
 
 def test_the_agent_is_killed_once_and_that_is_noticed(played: Played) -> None:
-    killed = re.findall(r"kill -9 (\d+)", played.out)
+    killed = re.findall(r"kill -9 \(process (\d+)\)", played.out)
     noticed = re.findall(r"process (\d+) was killed \(signal 9\)", played.out)
     assert len(killed) == 1
     assert killed == noticed
@@ -90,11 +90,15 @@ def test_five_mails_lie_in_sent_and_each_has_its_own_id(played: Played) -> None:
 
 
 def test_a_mail_of_which_the_agent_never_heard_is_found_and_not_repeated(played: Played) -> None:
-    assert played.out.count("send_email had happened, says verify; not repeated") == 1
+    found = "mail to chen@customer.example had gone out (the sent folder says so); not sent again"
+    assert played.out.count(found) == 1
+    told = re.findall(r"(?:sent mail|mail) to (\S+?):? (?:Re|had)", played.out)
+    assert len(set(told)) == 5
 
 
 def test_a_draft_with_a_key_in_it_is_refused_and_the_key_is_kept_nowhere(played: Played) -> None:
-    assert played.out.count("hold a secret (stripe") == 1
+    refused = "refused: mail to bo@customer.example: it holds a Stripe key; nothing was sent"
+    assert played.out.count(refused) == 1
     key = re.search(r"sk_live_\w+", (played.kept / "agent" / "story.yaml").read_text())
     assert key
     for path in (*played.kept.glob("agent/.standpipe/**/*"), played.kept / "agent.log"):
@@ -104,11 +108,14 @@ def test_a_draft_with_a_key_in_it_is_refused_and_the_key_is_kept_nowhere(played:
 @pytest.mark.parametrize(
     "line",
     [
-        "order_status: 429 from 127.0.0.1, waits 1.0 s as asked",
-        "shipping_label: 401 from 127.0.0.1, renews the credential, once",
+        "order_status: 429 from 127.0.0.1",
+        "waits 1.0 s as asked",
+        "shipping_label: 401 from 127.0.0.1",
+        "renews the credential, once",
         "tracking: login page, tries tracking_mirror instead",
-        "tries price_list_cache instead",
-        "refund(amount=18.5, order=1031)",
+        "price_list: timed out, tries price_list_cache instead",
+        "b2 asks: may I refund(order=1031, amount=18.5)?",
+        "refunded 18.50 for order 1031",
         "4 met, 4 overcome",
     ],
 )
@@ -117,8 +124,34 @@ def test_each_failure_is_handled_where_one_can_see_it(played: Played, line: str)
 
 
 def test_the_demo_fits_on_a_screen_and_needs_no_colour(played: Played) -> None:
-    assert len(played.out.splitlines()) <= 45
+    assert len(played.out.splitlines()) <= 37  # `--keep` says in three of them where it lies
     assert "\x1b" not in played.out
+
+
+def test_what_is_kept_can_be_read_with_the_command_that_is_shown(played: Played) -> None:
+    assert f"  $ standpipe report --home {played.kept}/agent" in played.out.splitlines()
+
+
+def test_the_venv_of_the_folder_is_activated_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert ". .venv/bin/activate" not in concluded()
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert concluded().endswith(
+        "Your own agent:\n  $ . .venv/bin/activate\n  $ standpipe init my-agent\n"
+        '  $ standpipe run "Summarise the notes" --home my-agent\n'
+    )
+
+
+def concluded() -> str:
+    out, clock = io.StringIO(), FakeClock()
+    screen = Screen(out=out, colour=False, clock=clock, began=clock.monotonic())
+    assert (
+        conclude(screen, Ending(told("done"), Proof(holds=True, line="it holds"), 1), log="") == 0
+    )
+    return out.getvalue()
 
 
 def test_nothing_is_written_outside_the_folder_of_the_demo(played: Played) -> None:
@@ -137,13 +170,13 @@ def sent(played: Played) -> dict[str, bytes]:
 
 @pytest.fixture
 def interrupted(tmp_path: Path) -> Generator[tuple[subprocess.Popen[str], Path]]:
-    """Start a demo that nobody keeps, up to the first line its agent is told by."""
+    """Start a demo that nobody keeps, up to the first line that its agent caused."""
     process = subprocess.Popen(
         DEMO, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         cwd=tmp_path, env=surroundings(tmp_path), start_new_session=True,
     )  # fmt: skip
     assert process.stdout
-    while "looks into the inbox" not in (line := process.stdout.readline()):
+    while "r1 begins" not in (line := process.stdout.readline()):
         assert line, process.communicate()
     yield process, tmp_path
     if process.poll() is None:

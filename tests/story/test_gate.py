@@ -138,7 +138,7 @@ async def test_a_held_action_is_asked_once_and_done_once_a_human_agrees() -> Non
     assert held.blocker == "b1"
     assert await gate.perform(call(ASKS, amount=5)) == held
     [question] = open_blockers(gate.record.journal.entries).values()
-    assert question.setting == '[tools.pay] policy = "allow"'
+    assert question.setting == 'under [tools.pay]: policy = "allow"'
     await store.post("r1", [Draft("b1", AnswerGiven("yes", "operator"))])
     await gate.record.journal.refresh()
     assert await gate.perform(call(ASKS, amount=5)) == Succeeded("paid")

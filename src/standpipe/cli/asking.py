@@ -42,7 +42,7 @@ def _asked(home: Path, one: Waiting) -> bool:
             asked(str(home), lambda store, text=text: give(store, one.id, text, OPERATOR))
         except UsageError as error:
             say(error.message, Tone.BAD)
-            say(error.hint, Tone.QUIET)
+            say(f"hint: {error.hint}", Tone.QUIET)
         else:
             return True
     return False

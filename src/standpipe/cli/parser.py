@@ -182,7 +182,9 @@ def _report(parser: ArgumentParser) -> None:
 
 
 def _why(parser: ArgumentParser) -> None:
-    parser.add_argument("action", metavar="ACTION", help="as `report` and `log` show it: r12.3.1")
+    parser.add_argument(
+        "action", metavar="ACTION", help="as `report` and `log` show it: r12.3.1; r12 lists them"
+    )
     _reading(parser)
 
 

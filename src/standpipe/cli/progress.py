@@ -16,6 +16,8 @@ from standpipe.desk.inert import inert
 from standpipe.desk.phrases import doing
 from standpipe.desk.sentences import Sentence, Teller, Tone
 from standpipe.journal.entries import (
+    BlockedRaised,
+    Decided,
     Entry,
     Intended,
     ModelRequested,
@@ -25,6 +27,7 @@ from standpipe.journal.entries import (
     SegmentEnded,
     Settled,
 )
+from standpipe.policy.decision import Ask
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,11 +38,15 @@ _LINE_MAX = 300
 
 @dataclass(slots=True)
 class Progress:
-    """Listen to a run and tell it; `after_seq` is what was told before."""
+    """Listen to a run and tell it; `after_seq` is what was told before.
+
+    `asks_here`: somebody is asked between two segments, so what is asked is told there, once.
+    """
 
     clock: Clock = field(default_factory=SystemClock)
     after_seq: int = 0
     run: str = ""
+    asks_here: bool = False
     cost_usd: float | None = None
     doing: str = "starting"
     _began: float = 0.0
@@ -54,7 +61,7 @@ class Progress:
         self.after_seq = entry.seq
         told = self._teller.tell(entry)
         self._follow(entry)
-        if told and not _gave_way(entry):
+        if told and not _gave_way(entry) and not (self.asks_here and _asks(entry)):
             self._tell(told)
 
     def remember(self, entries: Iterable[Entry]) -> None:
@@ -128,6 +135,17 @@ class Progress:
 def _gave_way(entry: Entry) -> bool:
     """Return whether this process stops in the middle: the error that ends it says why, once."""
     return isinstance(entry.body, SegmentEnded) and entry.body.ended == "yielded"
+
+
+def _asks(entry: Entry) -> bool:
+    """Return whether an entry holds a call for a person, or puts it to one."""
+    match entry.body:
+        case BlockedRaised(kind=kind):
+            return kind != "wait"
+        case Decided(decision=Ask()):
+            return True
+        case _:
+            return False
 
 
 def _with_why(call: Proposed | None) -> str:

@@ -3,11 +3,14 @@
 import shlex
 from collections.abc import Iterator, Sequence
 
+from msgspec.structs import replace
+
 from standpipe.desk.blockers import Waiting
 from standpipe.desk.fleet import Fleet, FleetRun, sentence_of
 from standpipe.desk.inert import inert
+from standpipe.desk.phrases import once_said
 from standpipe.desk.report import Report
-from standpipe.desk.sections import Row, answer_command, call_details, page
+from standpipe.desk.sections import Row, answer_command, call_details, page, why_asked
 from standpipe.desk.sentences import Tone
 
 Lines = Iterator[tuple[str, Tone]]
@@ -23,14 +26,17 @@ _FLEET_TONES = {
 def report_lines(report: Report, *, home: str | None = None) -> Lines:
     """Yield a report, what needs you first."""
     laid = page(report)
-    yield from _row(laid.head, indent="", home=home)
+    typed = f"`standpipe resume {report.run}`"  # in the summaries that are ours, not the agent's
+    head = laid.head
+    if home and report.status in {"blocked", "lost"}:
+        named = f"`{command_text(typed.strip('`'), home)}`"
+        head = replace(head, text=head.text.replace(typed, named))
+    yield from _row(head, indent="", home=home)
     for section in laid.sections:
         yield "", Tone.PLAIN
         yield section.title, Tone.QUIET
         for row in section.rows:
             yield from _row(row, indent="  ", home=home)
-    if laid.empty:
-        yield f"Nothing under: {', '.join(laid.empty)}", Tone.QUIET
 
 
 def fleet_lines(fleet: Fleet) -> Lines:
@@ -54,9 +60,9 @@ def waiting_row(one: Waiting) -> Row:
     """Return a question with everything one needs to decide."""
     parked = ", parked" if one.state == "parked" else ""
     setting = f"to stop asking, write in standpipe.toml: {one.setting}" if one.setting else ""
-    details = (f"why: {one.why}" if one.why else "", *call_details(one.action), setting)
+    details = (why_asked(one.kind, one.why), *call_details(one.action), setting)
     return Row(
-        text=f"{one.id} {one.kind.replace('_', ' ')} ({one.run}{parked}): {one.ask}",
+        text=f"{one.id} {one.kind.replace('_', ' ')} ({one.run}{parked}): {once_said(one.ask)}",
         tone=Tone.PERSON,
         details=tuple(filter(None, details)),
         commands=(answer_command(one.id, one.kind),),

@@ -11,7 +11,7 @@ import unicodedata
 CHARACTERS_MAX = 2000
 _ACTS = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _MARKS = re.compile(r"([\\`*_\[\]{}|~!#$])")
-_LEADS = re.compile(r"^(\s*)(?:([-+=])|(\d{1,9})([.)]))")
+_LEADS = re.compile(r"^(\s*)(?:([-+=])|(\d{1,9})([.)])(?=\s|$))")
 _LINKS = re.compile(r":(?=//)|(?<=\bwww)\.", re.IGNORECASE)
 
 

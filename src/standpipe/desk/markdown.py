@@ -15,8 +15,6 @@ def report_as_markdown(report: Report) -> str:
     for section in laid.sections:
         lines += ["", f"## {section.title}", ""]
         lines += [line for row in section.rows for line in _item(row)]
-    if laid.empty:
-        lines += ["", f"Nothing under: {', '.join(laid.empty)}."]
     return "\n".join([*lines, ""])
 
 

@@ -3,6 +3,7 @@
 Rule 1: what is not in the table is told as the call it is; nothing is guessed.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from string import Formatter
 from typing import cast
@@ -10,6 +11,9 @@ from typing import cast
 import msgspec
 
 VALUE_MAX = 160
+_COUNTS = r"(?: at attempt \d+)?(?: \(seen \d+ times the same way\))?(?: after \d+ attempts)?"
+_KIND = re.compile(rf"; [a-z]+(?:_[a-z]+)*{_COUNTS}: ")
+_HINT = re.compile(r"\n\s*hint: [^\n]*")
 _PHRASES: Mapping[str, tuple[str, str]] = {
     "mail_list": ("looks into the inbox", "looked into the inbox"),
     "mail_read": ("reads mail {id}", "read mail {id}"),
@@ -68,6 +72,36 @@ def receipt(value: object) -> str:
             return short(value)
         case _:
             return ""
+
+
+def once_said(text: str) -> str:
+    """Leave out the hint that an error carries on a line of its own.
+
+    Example:
+        >>> once_said("no such file" + chr(10) + "hint: look again")
+        'no such file'
+    """
+    return _HINT.sub("", text).strip()
+
+
+def reason(why: str) -> str:
+    """Return why the governor chose what it did, without the name of the kind.
+
+    Example:
+        >>> reason("nothing in this run can mend it; tool_bug after 2 attempts: KeyError")
+        'nothing in this run can mend it: KeyError'
+    """
+    return _KIND.sub(": ", once_said(why), count=1)
+
+
+def verdict(why: str) -> str:
+    """Return only what the governor chose, where what failed has been told.
+
+    Example:
+        >>> verdict("nothing in this run can mend it; tool_bug: KeyError")
+        'nothing in this run can mend it'
+    """
+    return _KIND.split(once_said(why), maxsplit=1)[0]
 
 
 def short(value: object, *, limit: int = VALUE_MAX) -> str:

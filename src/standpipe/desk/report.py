@@ -13,10 +13,11 @@ from msgspec import Struct
 from standpipe.actions import Effect
 from standpipe.desk import decisions as log
 from standpipe.desk.changes import FileChange, files
-from standpipe.desk.phrases import did, doing, receipt
+from standpipe.desk.phrases import did, doing, reason, receipt
 from standpipe.ids import proposed_id
 from standpipe.journal.entries import (
     BlockedRaised,
+    Check,
     Checked,
     Entry,
     Intended,
@@ -37,6 +38,8 @@ from standpipe.outcomes.outcome import Succeeded, Unknown
 
 FINAL = frozenset({"done", "failed", "cancelled"})
 OVERCOME = "; overcome: "
+UNVERIFIED = "unverified"
+EVIDENCE = "evidence"  # the line of the checklist that holds what only the agent says
 
 
 class Call(Struct, frozen=True):
@@ -280,7 +283,7 @@ def _summary(entries: Sequence[Entry], status: str, asks: Sequence[Ask]) -> str:
             return _under_way(entries)
         case _:
             ends = [entry.body for entry in entries if isinstance(entry.body, RunEnded)]
-            return (ends[-1].summary or ends[-1].why) if ends else ""
+            return (ends[-1].summary or reason(ends[-1].why)) if ends else ""
 
 
 def _under_way(entries: Sequence[Entry]) -> str:
@@ -326,17 +329,24 @@ def _failure(name: str, failure: Met) -> Failure:
 
 
 def _checklist(entries: Iterable[Entry]) -> tuple[Line, ...]:
-    runs = [entry.body.checks for entry in entries if isinstance(entry.body, Checked)]
-    return tuple(
-        Line(
-            check.name, check.passed, check.evidence if check.verified else _claimed(check.evidence)
-        )
-        for check in (runs[-1] if runs else ())
-    )
+    runs, claims = list[tuple[Check, ...]](), list[Line]()
+    for entry in entries:
+        match entry.body:
+            case Checked(checks=checks):
+                runs.append(checks)
+            case RunEnded(status="done", evidence=evidence) if evidence:
+                claims = [Line(EVIDENCE, passed=True, evidence=_claimed("; ".join(evidence)))]
+            case _:
+                pass
+    checked = [
+        Line(one.name, one.passed, one.evidence if one.verified else _claimed(one.evidence))
+        for one in (runs[-1] if runs else ())
+    ]
+    return (*checked, *claims)
 
 
 def _claimed(evidence: str) -> str:
-    return f"unverified, the agent says: {evidence}" if evidence else "unverified"
+    return f"{UNVERIFIED}, the agent says: {evidence}" if evidence else UNVERIFIED
 
 
 def _lessons(entries: Iterable[Entry]) -> tuple[Lesson, ...]:

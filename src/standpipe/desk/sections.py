@@ -1,17 +1,24 @@
 """A report in the order in which a tired human needs it. Every rendering shows these sections.
 
-Rule 1: what needs you comes first, then what happened outside, files, decisions with why, failures.
+Rule 1: what needs you comes first, then what a person forbade, what happened outside, files,
+    decisions with why, failures.
 Rule 2: the texts are foreign; whoever shows them makes them inert. Only `commands` are ours.
-Rule 3: empty parts are named in one line, so that nobody wonders whether they were forgotten.
+Rule 3: a part with nothing in it is left out, and nothing is told twice.
 """
+
+import re
+from collections.abc import Mapping
 
 from msgspec import Struct
 
 from standpipe.desk.changes import FileChange
 from standpipe.desk.decisions import Decision
-from standpipe.desk.phrases import short
+from standpipe.desk.phrases import once_said, short
 from standpipe.desk.report import (
+    EVIDENCE,
     FINAL,
+    OVERCOME,
+    UNVERIFIED,
     Ask,
     Call,
     Failure,
@@ -21,10 +28,25 @@ from standpipe.desk.report import (
     Report,
     Usage,
 )
-from standpipe.desk.sentences import Tone
+from standpipe.desk.sentences import Tone, lesson_text
+from standpipe.outcomes.outcome import Kind
 
 _ARGUMENT_MAX = 600
 _TONES = {"done": Tone.GOOD, "running": Tone.PLAIN, "blocked": Tone.PERSON, "cancelled": Tone.CARE}
+_RECOVERED: Mapping[str, str] = {
+    "Retry": "tried again",
+    "Wait": "waited as asked",
+    "Refresh": "renewed the credential",
+    "Alternate": "tried another tool",
+    "Return": "the agent was told",
+    "Skip": "went on without it",
+    "Escalate": "you were asked",
+    "Stop": "the run was stopped",
+}
+_OUTCOMES: Mapping[str, str] = {"denied": "", "a later attempt": "then it worked"}
+_SAID_NO = re.compile(r"answered b\d+: no(?:: (.*))?", re.DOTALL)
+_MAY_I = re.compile(r"may I (.*)\?", re.DOTALL)
+_BY_GOVERNOR = ("tried `", "stopped trying `", "stopped the run at `", "went on without `")
 _ANSWERS = {"approval": "yes|no", "in_doubt": "yes|no|give-up"}
 
 
@@ -45,22 +67,24 @@ class Section(Struct, frozen=True):
 
 
 class Page(Struct, frozen=True, kw_only=True):
-    """The whole report: one sentence with its circumstances, the parts, and which parts are empty."""
+    """The whole report: one sentence with its circumstances, and the parts that have something to say."""
 
     head: Row
     sections: tuple[Section, ...]
-    empty: tuple[str, ...]
 
 
 def page(report: Report) -> Page:
     """Lay out a report."""
     parts = (
         Section("Needs you", _needs(report)),
+        Section("Did not happen", tuple(_forbidden(report))),
         Section("Happened outside", tuple(map(_outside, report.effects))),
         Section("Files", _files(report)),
         Section("Decisions", tuple(map(_decision, report.decisions))),
-        Section("Failures", tuple(map(_failure, report.failures))),
-        Section("Checklist", tuple(map(_check, report.checklist))),
+        Section("Failures", tuple(map(_failure, filter(_is_failure, report.failures)))),
+        Section(
+            "Checklist", tuple(_check(line) for line in report.checklist if line.name != EVIDENCE)
+        ),
         Section("Lessons", tuple(map(_lesson, report.lessons))),
     )
     return Page(
@@ -69,7 +93,6 @@ def page(report: Report) -> Page:
             *(part for part in parts if part.rows),
             Section("Usage", (_usage(report.usage),)),
         ),
-        empty=tuple(part.title.lower() for part in parts if not part.rows),
     )
 
 
@@ -86,12 +109,19 @@ def answer_command(name: str, kind: str) -> str:
     return f"standpipe answer {name} {_ANSWERS.get(kind, 'TEXT')}"
 
 
+def why_asked(kind: str, why: str) -> str:
+    """Return the line that says why; the question about a failure has said it already."""
+    return f"why: {once_said(why)}" if why and kind != "failure" else ""
+
+
 def _head(report: Report) -> Row:
     ended = f", ended {report.ended_at}" if report.ended_at else ""
+    claims = [_check(line).text for line in report.checklist if line.name == EVIDENCE]
     return Row(
-        text=f"{report.run} {report.status}: {report.summary}",
+        text=f"{report.run} {report.status}: {once_said(report.summary)}",
         tone=_TONES.get(report.status, Tone.BAD),
         details=(
+            *claims,
             f"task: {report.task}",
             f"agent {report.agent}, started {report.started_at}{ended}",
         ),
@@ -106,17 +136,27 @@ def _needs(report: Report) -> tuple[Row, ...]:
 
 
 def _ask(ask: Ask) -> Row:
-    expiry = f"without an answer it is parked at {ask.expires_at}" if ask.expires_at else ""
+    expiry = "stays open; nothing is decided by silence"
     if ask.kind == "wait":
         expiry = f"may go on at {ask.expires_at}" if ask.expires_at else ""
+    reason = why_asked(ask.kind, ask.why)
     return Row(
-        text=f"{ask.id} {ask.kind.replace('_', ' ')}: {ask.ask}",
+        text=f"{ask.id} {ask.kind.replace('_', ' ')}: {once_said(ask.ask)}",
         tone=Tone.PERSON,
-        details=tuple(
-            filter(None, (f"why: {ask.why}" if ask.why else "", *call_details(ask.action), expiry))
-        ),
+        details=tuple(filter(None, (reason, *call_details(ask.action), expiry))),
         commands=(answer_command(ask.id, ask.kind),),
     )
+
+
+def _forbidden(report: Report) -> list[Row]:
+    """Return the calls to which a person said no."""
+    rows: list[Row] = []
+    for decision in report.decisions if report.status in FINAL else ():
+        said, call = _SAID_NO.fullmatch(decision.what), _MAY_I.fullmatch(decision.why)
+        if decision.by == "human" and said and call:
+            reason = f": {said[1]}" if said[1] else ""
+            rows.append(Row(text=f"{call[1]}: you said no{reason}", tone=Tone.CARE))
+    return rows
 
 
 def _outside(effect: Outside) -> Row:
@@ -147,27 +187,39 @@ def _file(change: FileChange) -> Row:
 
 def _decision(decision: Decision) -> Row:
     others = f"instead of: {', '.join(decision.alternatives)}" if decision.alternatives else ""
-    details = (f"why: {decision.why}" if decision.why else "", others)
+    told = decision.by == "runtime" and decision.what.startswith(_BY_GOVERNOR)  # as a failure
+    details = (f"why: {once_said(decision.why)}" if decision.why and not told else "", others)
     return Row(text=f"{decision.by} {decision.what}", details=tuple(filter(None, details)))
+
+
+def _is_failure(failure: Failure) -> bool:
+    """Whether it is told here: what the checklist found stands under its own title."""
+    return failure.kind != Kind.CHECKLIST
 
 
 def _failure(failure: Failure) -> Row:
     times = f" {failure.count} times" if failure.count > 1 else ""
+    kind = failure.kind.replace("_", " ")
+    by = failure.why.partition(OVERCOME)[2]
+    then = (_RECOVERED.get(failure.recovery, failure.recovery.lower()), _OUTCOMES.get(by, by))
     return Row(
-        text=f"{failure.tool} failed{times} ({failure.kind}): {failure.message}",
+        text=f"{failure.tool} failed{times} ({kind}): {once_said(failure.message)}",
         tone=Tone.QUIET if failure.overcome else Tone.BAD,
-        details=(f"{failure.recovery.lower()}: {failure.why}",),
+        details=("; ".join(filter(None, then)),),
     )
 
 
 def _check(line: Line) -> Row:
-    mark = "passed" if line.passed else "FAILED"
-    evidence = f": {line.evidence}" if line.evidence else ""
-    return Row(text=f"{mark} {line.name}{evidence}", tone=Tone.PLAIN if line.passed else Tone.BAD)
+    claim = line.evidence.removeprefix(UNVERIFIED).lstrip(", ")
+    unverified = line.passed and line.evidence.startswith(UNVERIFIED)
+    mark = UNVERIFIED if unverified else "passed" if line.passed else "FAILED"
+    evidence = once_said(claim if unverified else line.evidence)
+    tone = Tone.CARE if unverified else Tone.PLAIN if line.passed else Tone.BAD
+    return Row(text=f"{mark} {line.name}{f': {evidence}' if evidence else ''}", tone=tone)
 
 
 def _lesson(lesson: Lesson) -> Row:
-    return Row(text=f"{lesson.id} {lesson.statement} ({lesson.count} times, {lesson.rung})")
+    return Row(text=f"{lesson.id} {lesson_text(lesson.statement, lesson.count)}, {lesson.rung}")
 
 
 def _usage(usage: Usage) -> Row:

@@ -3,8 +3,10 @@
 Rule 1: a sentence says what happened, never that something was written down.
 Rule 2: the texts are foreign; whoever shows them makes them inert (`inert.py`).
 Rule 3: what succeeds without a trace outside is told once, when it starts; the rest when its end is known.
+Rule 4: a failure says its thing once: the other side's words where somebody has to act, else its name.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,7 +14,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from standpipe.actions import Effect
-from standpipe.desk.phrases import did, doing, receipt
+from standpipe.desk.phrases import did, doing, once_said, receipt, verdict
 from standpipe.governor.recovery import (
     Alternate,
     Escalate,
@@ -27,7 +29,6 @@ from standpipe.governor.recovery import (
 from standpipe.journal.entries import (
     AnswerGiven,
     BlockedRaised,
-    BootLoaded,
     CancelRequested,
     Checked,
     Decided,
@@ -50,8 +51,10 @@ from standpipe.journal.entries import (
     SiteClosed,
     Verdict,
 )
-from standpipe.outcomes.outcome import Failed, Refused, Succeeded, Unknown
+from standpipe.outcomes.outcome import Failed, Kind, Refused, Succeeded, Unknown
 from standpipe.policy.decision import Ask, Decision, Deny
+
+_LESSON = re.compile(r"(`[^`]+`) failed with (\w+)(?: \(([^()]*)\))?, ")
 
 
 class Tone(StrEnum):
@@ -93,6 +96,20 @@ def sentence(entry: Entry) -> Sentence | None:
     return Teller().tell(entry)
 
 
+def lesson_text(statement: str, count: int) -> str:
+    """Say a lesson in the words of the log.
+
+    Example:
+        >>> lesson_text("`http_get` failed with forbidden (403), once on 2026-11-22", 1)
+        '`http_get` got 403 (once)'
+    """
+    found = _LESSON.match(statement)
+    if found is None:
+        return statement
+    tool, kind, code = found.groups(default="")
+    return f"{tool} got {_problem(code, kind)} ({'once' if count == 1 else f'{count} times'})"
+
+
 def sentences(entries: Iterable[Entry]) -> Iterator[tuple[Entry, Sentence]]:
     """Yield the entries worth telling, with their lines."""
     teller = Teller()
@@ -106,21 +123,21 @@ def _of_action(entry: Entry, call: Proposed | None) -> Sentence | None:
         case Proposed() as body:
             return _proposal(body)
         case Decided(decision=decision):
-            return _decision(decision)
+            return _decision(decision, entry.body.blocker)
         case Settled() as body:
             return _result(body, call)
         case Reconciled() as body:
-            return _verdict(body)
+            return _verdict(body, call)
         case InDoubt(what=what):
-            return Sentence(f"in doubt: {what}", Tone.CARE)
+            return Sentence(f"in doubt: {once_said(what)}", Tone.CARE)
         case _:
             return None
 
 
-def _decision(decision: Decision) -> Sentence | None:
+def _decision(decision: Decision, blocker: str) -> Sentence | None:
     match decision:
         case Ask(reason=reason, kind=kind) if kind != "question":
-            return Sentence(f"held: {reason}", Tone.CARE)
+            return Sentence(f"{blocker} held: {reason}".strip(), Tone.CARE)
         case Deny(reason=reason):
             return Sentence(f"not allowed: {reason}", Tone.CARE)
         case _:
@@ -139,6 +156,8 @@ def _result(body: Settled, call: Proposed | None) -> Sentence | None:
     match body.outcome:
         case Succeeded(value=value):
             return _success(body.tool, value, call)
+        case Failed(kind=Kind.CHECKLIST):
+            return None  # told by the checklist itself
         case Failed() | Unknown():
             return Sentence(_failure(body), _tone(body.recovery))
         case Refused(reason=reason):
@@ -154,27 +173,29 @@ def _success(tool: str, value: object, call: Proposed | None) -> Sentence | None
 
 
 def _failure(body: Settled) -> str:
-    outcome, place = body.outcome, f" from {body.host}" if body.host else ""
-    match outcome:
-        case Failed(code=code, kind=kind, message=message):
-            what = _problem(code, kind)
-            return (
-                f"{body.tool}: {what}{place}, {_now(body.recovery)}{_said(message, body.recovery)}"
-            )
+    match body.outcome:
+        case Failed() as failed:
+            return _told(body.tool, failed, body.recovery, attempt=body.attempt, host=body.host)
         case Unknown(message=message):
-            return f"{body.tool}: nobody knows whether it happened ({message})"
+            return f"{body.tool}: nobody knows whether it happened ({once_said(message)})"
         case _:
             return f"{body.tool}: {_now(body.recovery)}"
+
+
+def _told(name: str, failed: Failed, recovery: Recovery, *, attempt: int, host: str = "") -> str:
+    """Say what failed, once, and what is done about it."""
+    message = once_said(failed.message)
+    if not isinstance(recovery, Return | Skip | Escalate | Stop) or not message:
+        place = f" from {host}" if host else ""
+        return f"{name}: {_problem(failed.code, failed.kind)}{place}, {_now(recovery)}"
+    attempts = f" ({attempt} attempts)" if attempt > 1 else ""
+    said = f"{name}: {message}{attempts}"
+    return said if isinstance(recovery, Escalate) else f"{said}; {_now(recovery)}"
 
 
 def _problem(code: str, kind: str) -> str:
     """Name a failure by the code of the other side; `deadline` is our own word for having waited."""
     return code if code not in {"", "deadline"} else kind.replace("_", " ")
-
-
-def _said(message: str, recovery: Recovery) -> str:
-    """Add what the other side said where a person or the agent has to act on it."""
-    return f" ({message})" if isinstance(recovery, Return | Skip | Escalate | Stop) else ""
 
 
 def _now(recovery: Recovery) -> str:
@@ -183,10 +204,10 @@ def _now(recovery: Recovery) -> str:
             return "the agent is told"
         case Skip():
             return "goes on without it"
-        case Escalate(why=why):
-            return f"a person is asked: {why}"
-        case Stop(why=why):
-            return f"the run stops: {why}"
+        case Escalate():
+            return "you are asked"
+        case Stop():
+            return "the run stops"
         case _:
             return _once_more(recovery)
 
@@ -207,26 +228,25 @@ def _tone(recovery: Recovery) -> Tone:
     return Tone.BAD if isinstance(recovery, Escalate | Stop) else Tone.CARE
 
 
-def _verdict(body: Reconciled) -> Sentence:
+def _verdict(body: Reconciled, call: Proposed | None) -> Sentence:
+    what = did(body.tool, call.arguments) if call else body.tool
     match body.verdict:
         case Verdict.HAPPENED:
             name = receipt(body.value)
             proof = f" (receipt {name})" if name else ""
-            return Sentence(
-                f"{body.tool} had happened, says {body.by}{proof}; not repeated", Tone.GOOD
-            )
+            return Sentence(f"{what}: had happened, says {body.by}{proof}; not repeated", Tone.GOOD)
         case Verdict.ABSENT:
-            return Sentence(
-                f"{body.tool} had not happened, says {body.by}; it may be tried", Tone.CARE
-            )
+            return Sentence(f"{what}: had not happened, says {body.by}; may be tried", Tone.CARE)
         case Verdict.GAVE_UP:
-            return Sentence(f"{body.tool} was given up by {body.by}: nobody can tell", Tone.BAD)
+            return Sentence(f"{what}: given up by {body.by}; nobody can tell", Tone.BAD)
 
 
 def _of_people(entry: Entry) -> Sentence | None:
     match entry.body:
+        case BlockedRaised(kind="failure", tool=tool):
+            return Sentence(f"{entry.key} asks you: what now with `{tool}`?", Tone.PERSON)
         case BlockedRaised(kind=kind, ask=ask):
-            return Sentence(f"{entry.key} {kind.replace('_', ' ')}: {ask}", Tone.PERSON)
+            return Sentence(f"{entry.key} {kind.replace('_', ' ')}: {once_said(ask)}", Tone.PERSON)
         case AnswerGiven(answer=answer, by=by):
             return Sentence(f"answers {entry.key}: {answer} ({by})", Tone.PERSON)
         case CancelRequested(by=by):
@@ -249,10 +269,14 @@ def _of_agent(entry: Entry) -> Sentence | None:
         case ScopeSet(tools=tools, why=why):
             return Sentence(f"narrows itself to {', '.join(tools)}: {why}")
         case Checked(checks=checks):
-            missing = [f"{check.name} ({check.evidence})" for check in checks if not check.passed]
+            missing = [
+                f"{check.name} ({once_said(check.evidence)})"
+                for check in checks
+                if not check.passed
+            ]
             return Sentence(f"not done yet: {'; '.join(missing)}", Tone.CARE) if missing else None
-        case LessonRecorded(id=name, statement=statement):
-            return Sentence(f"learned {name}: {statement}")
+        case LessonRecorded(statement=statement, count=count):
+            return Sentence(f"remembers: {lesson_text(statement, count)}", Tone.QUIET)
         case ModelResponded(say=say) if say:
             return Sentence(f"says: {say}", Tone.QUIET)
         case _:
@@ -263,28 +287,23 @@ def _of_run(entry: Entry) -> Sentence | None:
     match entry.body:
         case RunCreated(task=task):
             return Sentence(f"{entry.run} begins: {task}")
-        case BootLoaded(tokens=tokens):
-            return Sentence(f"loads {tokens:,} tokens of memory", Tone.QUIET)
         case SegmentStarted(pid=pid) if entry.key != "1":
             return Sentence(f"goes on in process {pid}")
         case SegmentEnded(ended="yielded", why=why):
-            return Sentence(f"pauses: {why}", Tone.CARE)
+            return Sentence(f"pauses: {once_said(why)}", Tone.CARE)
         case _:
             return None
 
 
 def _of_trouble(entry: Entry) -> Sentence | None:
     match entry.body:
-        case ModelFailed(failed=failed, recovery=recovery, model=model):
-            what = _problem(failed.code, failed.kind)
-            text = f"{model}: {what}, {_now(recovery)}{_said(failed.message, recovery)}"
-            return Sentence(text, _tone(recovery))
+        case ModelFailed(failed=failed, recovery=recovery, model=model, attempt=attempt):
+            return Sentence(_told(model, failed, recovery, attempt=attempt), _tone(recovery))
         case RunLost(cause=cause, in_flight=in_flight):
             meanwhile = f" during {in_flight}" if in_flight else ""
             return Sentence(f"lost: its process was {cause}{meanwhile}", Tone.BAD)
         case RunEnded(status=status, summary=summary, why=why):
-            return Sentence(
-                f"{status}: {summary or why}", Tone.GOOD if status == "done" else Tone.BAD
-            )
+            tone = Tone.GOOD if status == "done" else Tone.BAD
+            return Sentence(f"{status}: {once_said(summary) or verdict(why)}", tone)
         case _:
             return None

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from standpipe.actions import Integrity
-from standpipe.desk.phrases import call_text, short
+from standpipe.desk.phrases import call_text, once_said, reason, short
 from standpipe.desk.sentences import Teller
 from standpipe.ids import match
 from standpipe.journal.entries import (
@@ -39,13 +39,21 @@ def actions(entries: Sequence[Entry]) -> list[str]:
     return list(dict.fromkeys(entry.action for entry in entries if entry.action))
 
 
+def stories(entries: Sequence[Entry]) -> list[Story]:
+    """Tell the story of every action of a run."""
+    return [_story(entries, action) for action in actions(entries)]
+
+
 def why(entries: Sequence[Entry], typed: str) -> Story:
     """Tell the story of the action a person meant.
 
     Raises:
         NotFoundError: the run has no such action.
     """
-    action = match(typed, actions(entries), what="action")
+    return _story(entries, match(typed, actions(entries), what="action"))
+
+
+def _story(entries: Sequence[Entry], action: str) -> Story:
     story = [entry for entry in entries if entry.action == action]
     call = next(entry.body for entry in story if isinstance(entry.body, Proposed))
     told = [*_proposed(call), *_decided(story, entries), *_tried(story), _ended(story)]
@@ -112,7 +120,7 @@ def _tried(story: Sequence[Entry]) -> list[str]:
             told.append(line.text)
         match entry.body:
             case Settled(outcome=Failed() | Unknown(), recovery=recovery):
-                told.append(f"then: {recovery.__struct_config__.tag}, because {recovery.why}")
+                told.append(f"because {reason(recovery.why)}")
             case _:
                 pass
     return told
@@ -124,10 +132,10 @@ def _ended(story: Sequence[Entry]) -> str:
             source = "" if by == "tool" else f", says {by}"
             return f"it succeeded{source}: {short(value)}"
         case Failed(kind=kind, message=message):
-            return f"it failed ({kind}): {message}"
+            return f"it failed ({kind.replace('_', ' ')}): {once_said(message)}"
         case Unknown(message=message, blocker=blocker):
             asked = f"; {blocker} asks a person" if blocker else ""
-            return f"nobody knows whether it happened: {message}{asked}"
+            return f"nobody knows whether it happened: {once_said(message)}{asked}"
         case Refused(blocker=blocker) if blocker:
             return f"nothing was done; it waits for {blocker}"
         case Refused():

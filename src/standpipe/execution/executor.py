@@ -186,7 +186,7 @@ class Executor:
                 after = await asyncio.to_thread(workspace.snapshot)
                 before, self._seen, self._inherited = self._seen, after, False
                 return await asyncio.to_thread(workspace.changes, before, after)
-            except (OSError, msgspec.MsgspecError) as error:  # a copy is gone, or cut by a power failure
+            except (OSError, msgspec.MsgspecError) as error:  # a copy is gone, or was cut short
                 # The effect has happened, so its result must not be lost over the list of files.
                 # Told once: what the next call changes is compared with what stands there now.
                 return (Change(".", "modified", undoable=False, reason=f"not compared: {error}"),)

@@ -141,8 +141,7 @@ class AgentTools:
         others = tuple(
             str(one) for one in cast("list[object]", action.arguments.get("alternatives", []))
         )
-        if not self._noted(action):
-            await self.journal.append(Draft(action.id, Noted("agent", what, why, others)))
+        await self.journal.append(Draft(action.id, Noted("agent", what, why, others)))
         origin = self._origin(action)
         made = self.decisions.from_action(origin)
         if made is None:
@@ -196,12 +195,6 @@ class AgentTools:
     async def _added(self, task: Task) -> TaskFile:
         number = await self.journal.store.number("task")
         return self.tasks.add(task, number=number, now=self.clock.now(), trusted=self.trusted)
-
-    def _noted(self, action: Action) -> bool:
-        return any(
-            entry.key == action.id and isinstance(entry.body, Noted)
-            for entry in self.journal.entries
-        )
 
     def _origin(self, action: Action) -> str:
         """Name a call for good: a brain that is copied to a new journal meets its id again."""

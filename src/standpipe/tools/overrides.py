@@ -9,6 +9,7 @@ from standpipe.config import SETTINGS, Settings, ToolSettings
 from standpipe.errors import ConfigError, NotFoundError
 from standpipe.files import nearest
 from standpipe.outcomes.outcome import Kind
+from standpipe.outcomes.reading import fields
 
 _SLIPS_MAX = 2
 _SHORT = 6  # in a name of up to so many characters, two slips make another word
@@ -138,14 +139,13 @@ def _refuse_parameters(tool: Tool, settings: ToolSettings | None) -> None:
     """Refuse parameters in the settings that the tool does not have; its worker checked the code."""
     if settings is None:
         return
-    properties = tool.schema.get("properties")
-    parameters = list(properties) if isinstance(properties, Mapping) else []
+    parameters = list(fields(tool.schema.get("properties")))
     place = f"[tools.{tool.name}]"
-    _refuse_names(tool, "control", settings.control or (), parameters, place=place)
-    _refuse_names(tool, "known", settings.known or (), parameters, place=place)
-    key = settings.idempotency_key
     # The worker fills the parameter that the code names, and no other.
     filled = [tool.idempotency_key] if tool.idempotency_key else []
+    key = settings.idempotency_key
+    _refuse_names(tool, "control", settings.control or (), parameters + filled, place=place)
+    _refuse_names(tool, "known", settings.known or (), parameters + filled, place=place)
     _refuse_names(tool, "idempotency_key", () if key is None else (key,), filled, place=place)
 
 
@@ -158,4 +158,6 @@ def _refuse_names(
             close = nearest(name, known)
             hint = f"did you mean `{close}`?" if close else f"known: {', '.join(known) or 'none'}"
             subject = f"{SETTINGS}: {place}" if place else f"tool `{tool.name}`:"
-            raise ConfigError(f"{subject} `{option}` names `{name}`, which does not exist", hint=hint)
+            raise ConfigError(
+                f"{subject} `{option}` names `{name}`, which does not exist", hint=hint
+            )

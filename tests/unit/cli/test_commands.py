@@ -15,6 +15,7 @@ from standpipe.cli import main
 from standpipe.cli.asking import ask_here
 from standpipe.cli.progress import Progress
 from standpipe.cli.runs import asked, report_of
+from standpipe.cli.terminal import coloured, interactive
 from standpipe.execution.workspace import Workspace
 from standpipe.governor.recovery import Return
 from standpipe.journal.entries import (
@@ -88,7 +89,8 @@ def typed(home: Path, *words: str) -> int:
         (["report", "monday"], "created notes.md +1 -0 (r1.1.1)"),
         (["report", "R1", "--md"], "## Needs you"),
         (["report", "r1", "--script"], "write_file:"),
-        (["log", "r1"], f"held: {OWED}"),
+        (["log", "r1"], f"r1.2.1 b1 held: {OWED}"),
+        (["why", "r1"], "r1.1.1 write_file: Succeeded\nr1.2.1 send_email: Refused\n"),
         (["why", "r1.2.1"], f"held by the rule `destinations`: {OWED}"),
         (["changes", "r1"], "+one"),
         (["journal", "verify"], "journal whole"),
@@ -203,6 +205,38 @@ def test_silence_decides_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert len(asked(str(home), lambda store: report_of(store, "r1")).blocked_on) == 1
 
 
+def test_an_empty_line_leaves_one_question_open_and_the_next_is_asked(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ask_more(store: Store) -> None:
+        raised = BlockedRaised("approval", "may I call?", "once", action="r1.3.1", tool="call")
+        await store.post("r1", [Draft("b2", raised)])
+
+    asked(str(home), ask_more)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\nyes\n"))
+    assert not ask_here(home, asked(str(home), lambda store: report_of(store, "r1")))
+    left = asked(str(home), lambda store: report_of(store, "r1")).blocked_on
+    assert [ask.id for ask in left] == ["b1"]
+
+
+def test_what_is_asked_here_is_told_there(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async def read(store: Store) -> list[Entry]:
+        return list(await store.read("r1"))
+
+    progress = Progress(asks_here=True)
+    with progress.live():
+        for entry in asked(str(home), read):
+            progress(entry)
+    assert "b1" not in capsys.readouterr().err
+
+
+def test_nobody_sits_at_a_closed_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert not interactive()
+    assert not coloured(sys.stdout)
+
+
 def test_progress_tells_each_entry_once_and_nothing_that_was_before(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -216,7 +250,7 @@ def test_progress_tells_each_entry_once_and_nothing_that_was_before(
         for entry in (*entries, *entries):
             progress(entry)
     told = capsys.readouterr().err.splitlines()
-    assert told == ["  wrote notes.md", f"  held: {OWED}", "  b1 approval: may I send?"]
+    assert told == ["  wrote notes.md", f"  b1 held: {OWED}", "  b1 approval: may I send?"]
 
 
 def test_an_unforeseen_mistake_of_ours_is_one_line(

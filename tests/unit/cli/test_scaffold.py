@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 from pydantic_ai.models import KnownModelName
 
+from standpipe.cli import main
 from standpipe.cli.scaffold import SCRIPT_MODEL, detect_models, instructions_near, scaffold
 from standpipe.config import Environment, load_settings
 from standpipe.errors import UsageError
@@ -74,6 +75,33 @@ def test_instructions_that_lie_there_become_the_identity_and_name_their_origin(
     (home / "CLAUDE.md").write_text("nearer")
     assert instructions_near(home, here) == home / "CLAUDE.md"
     assert instructions_near(tmp_path / "none", tmp_path) is None
+
+
+def test_instructions_are_taken_over_later_but_never_over_what_a_person_wrote(
+    tmp_path: Path,
+) -> None:
+    scaffold(tmp_path)
+    (tmp_path / "AGENTS.md").write_text("Answer in French.\n")
+    assert "took over AGENTS.md as brain/IDENTITY.md" in scaffold(tmp_path, adopt=True)
+    identity = tmp_path / "brain/IDENTITY.md"
+    assert identity.read_text().endswith("Answer in French.\n")
+    identity.write_text("mine\n")
+    said = scaffold(tmp_path, adopt=True)
+    assert "AGENTS.md not taken over: brain/IDENTITY.md exists" in said
+    assert identity.read_text() == "mine\n"
+
+
+def test_init_names_the_model_that_is_in_the_file_and_quotes_the_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = str(tmp_path / "x y")
+    assert main(["init", home, "--model", "script:story.yaml"]) == 0
+    told = capsys.readouterr().out
+    assert "model: script:story.yaml (a script answers, whatever you ask)" in told
+    assert f"$ standpipe run \"Summarise the notes\" --home '{home}'" in told
+    assert main(["init", home, "--model", "ollama:m"]) == 0
+    again = capsys.readouterr().out
+    assert "model: script:story.yaml (standpipe.toml was there and stays;" in again
 
 
 def test_a_target_that_is_a_file_is_a_clear_error(tmp_path: Path) -> None:

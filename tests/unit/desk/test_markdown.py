@@ -62,15 +62,21 @@ async def test_nothing_in_a_report_acts_in_markdown(told: Any, text: str) -> Non
     assert not [c for c in made if c != "\n" and unicodedata.category(c) in {"Cc", "Cf", "Cs"}]
 
 
-async def test_what_needs_a_person_comes_first_and_empty_parts_are_named(told: Any) -> None:
+async def test_what_needs_a_person_comes_first_and_empty_parts_are_left_out(told: Any) -> None:
     await told.ask("b1")
     await told.say("1", SegmentEnded("blocked", "may I?"))
     made = report_as_markdown(report(await told.entries()))
     assert made.index("## Needs you") < made.index("## Usage")
     assert "`standpipe answer b1 yes|no`" in made
-    assert (
-        "Nothing under: happened outside, files, decisions, failures, checklist, lessons." in made
-    )
+    assert [line for line in made.splitlines() if line.startswith("## ")] == [
+        "## Needs you",
+        "## Usage",
+    ]
+
+
+async def test_seconds_are_no_numbered_list(told: Any) -> None:
+    made = report_as_markdown(report(await told.entries()))
+    assert "- 1.0 s, price unknown" in made
 
 
 async def test_a_lost_run_says_how_to_go_on(told: Any) -> None:

@@ -9,6 +9,9 @@ from standpipe.clock import SystemClock
 from standpipe.errors import JournalError, StandpipeError
 from standpipe.execution import executor as module
 from standpipe.execution.executor import Executor, Inner
+from standpipe.execution.frames import FRAME_BYTES_MAX, Init, Request
+from standpipe.execution.pool import Home, Pool
+from standpipe.execution.undo.blobs import Blobs
 from standpipe.execution.workspace import Workspace
 
 
@@ -110,3 +113,49 @@ async def test_a_workspace_that_cannot_be_copied_stops_the_action_before_it_star
     executor = Executor(clock=SystemClock(), workspace=workspace)
     with pytest.raises(StandpipeError, match="cannot be copied before `shell`"):
         await executor.prepare(Action(id="r1.1.1", tool=Tool(name="shell")))
+
+
+@pytest.mark.parametrize("remains", [b"", b"{", b'{"a": 1}', None])
+async def test_a_copy_that_cannot_be_read_costs_the_list_of_changes_once_and_no_resume(
+    remains: bytes | None, tmp_path: Path
+) -> None:
+    root, store = tmp_path / "workspace", tmp_path / "store"
+    root.mkdir()
+    tree = Workspace(root, store).snapshot()
+    (root / "a").write_text("since then")
+    copy = Blobs(store).path(tree)
+    copy.unlink() if remains is None else copy.write_bytes(remains)
+    executor = Executor(clock=SystemClock(), workspace=Workspace(root, store))
+    executor.inherit(tree)
+    (change,) = await executor.left_over()
+    assert (change.path, change.undoable) == (".", False)
+    assert "not compared" in change.reason
+    assert await executor.left_over() == ()
+
+
+async def test_a_worker_that_cannot_be_started_is_a_result_and_nothing_was_done(
+    tmp_path: Path,
+) -> None:
+    pool = Pool(Home(home=tmp_path / "gone", workspace=tmp_path))
+    pool._init = Init(home="", workspace="")  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] -- as after a start, when the home has gone since
+    result = await pool.ask(Request(op="call", tool="pay"), seconds=5)
+    assert isinstance(result, Raised)
+    assert result.fault.type == "NotStarted"
+
+
+async def test_arguments_that_no_frame_takes_are_a_result_and_nothing_was_done(
+    tmp_path: Path,
+) -> None:
+    pool = Pool(Home(home=tmp_path, workspace=tmp_path))
+    large = msgspec.Raw(b'"' + b"x" * FRAME_BYTES_MAX + b'"')
+    result = await pool.ask(Request(op="call", tool="pay", arguments=large), seconds=5)
+    assert isinstance(result, Raised)
+    assert result.fault.type == "BadArguments"
+
+
+def test_a_long_result_is_cut_and_marked() -> None:
+    cut = module._shortened(Returned({"rows": ["x" * 300_000]}))  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] -- the cut is what is tested
+    assert isinstance(cut, Returned)
+    assert cut.cut
+    assert "300013 characters in all" in str(cut.value)
+    assert module._shortened(Returned([1])) == Returned([1])  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] -- as above

@@ -1,13 +1,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from standpipe.actions import Effect, Tool
+from standpipe.errors import UsageError
 from standpipe.execution.manifests import BadArgumentsError, Bound, ToolError, bind, tools_of
 from standpipe.execution.tools import tool
 
@@ -160,3 +161,19 @@ def test_functions_nobody_declared_are_no_tools() -> None:
     found = tools_of(module, source=b"text", origin="home")
     assert [each.tool.name for each in found] == ["look"]
     assert len(found[0].tool.source) == 16
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({"policy": "denied"}, "allow, ask, deny"),
+        ({"returns": "trustd"}, "untrusted, trusted"),
+        ({"effect": "twice"}, "read, idempotent, once"),
+    ],
+)
+def test_a_word_nobody_knows_is_refused_where_it_is_declared(
+    options: dict[str, Any], hint: str
+) -> None:
+    with pytest.raises(UsageError, match=next(iter(options))) as refused:
+        tool(**options)(len)
+    assert hint in refused.value.hint

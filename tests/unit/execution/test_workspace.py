@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from standpipe.actions import Change
+from standpipe.execution.undo.blobs import Blobs
 from standpipe.execution.undo.tree import Entry, Limits
 from standpipe.execution.workspace import Workspace
 
@@ -419,3 +420,27 @@ def test_a_diff_shows_a_change_of_mode(root: Path, workspace: Workspace) -> None
     (root / "a.sh").chmod(0o644)
     changes = changed(workspace, lambda: (root / "a.sh").chmod(0o755))
     assert workspace.diff(changes[0]) == "mode 100644 -> 100755\n"
+
+
+def test_a_tree_that_a_power_cut_has_emptied_is_written_again(
+    root: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    (root / "a").write_text("a")
+    tree = workspace.snapshot()
+    Blobs(tmp_path / "blobs").path(tree).write_bytes(b"")
+    again = Workspace(root, tmp_path / "blobs")
+    assert again.snapshot() == tree
+    assert Blobs(tmp_path / "blobs").path(tree).read_bytes()
+
+
+def test_a_copy_that_finds_no_room_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    blobs = Blobs(tmp_path / "blobs")
+    monkeypatch.setattr(Blobs, "_publish", no_room)
+    with pytest.raises(OSError, match="No space"):
+        blobs.keep_bytes(b"content")
+    assert list(blobs.root.iterdir()) == []

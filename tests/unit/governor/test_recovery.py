@@ -141,3 +141,18 @@ def test_a_missing_command_goes_back_to_the_model_once() -> None:
     missing = failed(Kind.ENVIRONMENT, code="127")
     assert isinstance(after(missing), Return)
     assert isinstance(after(missing, seen=2), Escalate)
+
+
+@pytest.mark.parametrize("kind", [Kind.SERVER_ERROR, Kind.TRUNCATED, Kind.RATE_LIMITED])
+def test_a_pause_nobody_sleeps_through_is_a_wait_whatever_the_row_says(kind: Kind) -> None:
+    asked = failed(kind, retry_after_seconds=3600.0)
+    recovery = after(asked, wait_seconds_max=30.0)
+    assert isinstance(recovery, Wait)
+    assert recovery.delay_seconds == 3600.0
+    assert "longer than a run may sleep here" in recovery.why
+
+
+def test_a_short_pause_of_a_broken_server_stays_a_retry() -> None:
+    recovery = after(failed(Kind.SERVER_ERROR, retry_after_seconds=30.0), wait_seconds_max=30.0)
+    assert isinstance(recovery, Retry)
+    assert recovery.delay_seconds == 30.0

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from standpipe.actions import Died, Effect, Expired, Fault, Raised, Tool
+from standpipe.execution import faults
 from standpipe.outcomes.classify import classify, judge
 from standpipe.outcomes.families import database
 from standpipe.outcomes.outcome import Failed, Kind, Phase, Succeeded, Unknown
@@ -144,3 +145,37 @@ def test_a_tool_that_refuses_by_its_own_rules_is_a_denial_and_not_a_broken_machi
         bases=("builtins.PermissionError", "builtins.OSError"),
     )
     assert classify(Tool(name="read_file", effect=Effect.READ), fault).kind is Kind.DENIED
+
+
+@pytest.mark.parametrize("module", ["somebody", "aiosmtplib", "botocore.exceptions"])
+def test_a_phase_that_a_stranger_writes_on_its_exception_is_not_believed(
+    module: str, tool: Make
+) -> None:
+    fault = Fault("Lost", "gone", module=module, attributes={"phase": "not_sent"})
+    assert isinstance(judge(tool("once"), Raised(fault)), Unknown)
+
+
+def test_a_phase_of_a_cause_says_nothing_about_what_was_done_around_it(tool: Make) -> None:
+    inner = Fault("Stopped", "", module="standpipe.tools.sql", attributes={"phase": "not_sent"})
+    assert isinstance(judge(tool("once"), Raised(inner)), Failed)
+    outer = Fault("Lost", "gone", module="tools", cause=inner)
+    assert isinstance(judge(tool("once"), Raised(outer)), Unknown)
+
+
+@pytest.mark.parametrize(
+    ("type_", "kind"),
+    [
+        (faults.NOT_STARTED, Kind.ENVIRONMENT),
+        (faults.BAD_ARGUMENTS, Kind.BAD_INPUT),
+        (faults.UNKNOWN_TOOL, Kind.UNKNOWN_TOOL),
+    ],
+)
+def test_what_was_never_called_has_not_happened(type_: str, kind: Kind, tool: Make) -> None:
+    outcome = judge(tool("once"), faults.refused(type_, "why"))
+    assert isinstance(outcome, Failed)
+    assert (outcome.kind, outcome.phase) == (kind, Phase.NOT_SENT)
+
+
+@pytest.mark.parametrize("type_", [faults.RESULT_TOO_LARGE, faults.RESULT_NOT_JSON])
+def test_what_was_called_and_cannot_be_told_is_in_doubt(type_: str, tool: Make) -> None:
+    assert isinstance(judge(tool("once"), faults.refused(type_, "why")), Unknown)

@@ -144,3 +144,18 @@ def test_json_that_was_declared_and_ends_inside_a_value_is_truncated(tool: Make)
 def test_a_schema_that_points_at_itself_ends() -> None:
     loop = {"$ref": "#/$defs/A", "$defs": {"A": {"anyOf": [{"$ref": "#/$defs/A"}]}}}
     assert drift.differences(loop, 1) == []
+
+
+def test_an_effect_whose_long_result_was_cut_has_still_happened(tool: Make) -> None:
+    output = {"type": "object", "properties": {"rows": {"type": "array"}}, "required": ["rows"]}
+    once = tool("once", output=output)
+    text = '{"rows": ["aaaa\n[cut here: 300000 characters in all]'
+    assert judge(once, Returned(text, cut=True)) == Succeeded(text)
+    assert not isinstance(judge(once, Returned(text)), Succeeded)
+
+
+def test_a_cut_page_is_still_a_page(tool: Make) -> None:
+    page = "<html><title>Sign in</title><input type=password>" + "x" * 1000
+    outcome = judge(tool(), Returned(page, cut=True))
+    assert isinstance(outcome, Failed)
+    assert outcome.kind is Kind.LOGIN_PAGE

@@ -7,8 +7,10 @@ import httpx
 import pytest
 
 from standpipe.actions import Fault, Raised, Tool
+from standpipe.outcomes import reading
 from standpipe.outcomes.classify import classify, judge
 from standpipe.outcomes.outcome import Failed, Kind, Phase, Unknown
+from standpipe.policy import egress
 
 Make = Callable[..., Tool]
 Convert = Callable[[BaseException], Fault]
@@ -93,3 +95,28 @@ def test_a_group_proves_only_what_its_weakest_member_proves(tool: Make, as_fault
     neither = ExceptionGroup("two sends", [refused(), refused()])
     assert isinstance(judge(tool("once"), Raised(as_fault(both))), Unknown)
     assert isinstance(judge(tool("once"), Raised(as_fault(neither))), Failed)
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://api.shop.example/orders", "api.shop.example"),
+        ("https://API.shop.example:8443/orders?a=b:1", "api.shop.example:8443"),
+        ("https://api.shop.example:443/orders", "api.shop.example"),
+        ("http://127.0.0.1:8080", "127.0.0.1:8080"),
+        ("http://127.0.0.1:80/", "127.0.0.1"),
+        ("https://shop.example:80/", "shop.example:80"),
+        ("http://[0:0::1]:8080/", "[::1]:8080"),
+    ],
+)
+def test_what_failed_and_what_is_asked_next_spell_a_host_the_same_way(url: str, host: str) -> None:
+    assert reading.host_of(url) == host
+    assert egress.host_of(url) == host
+
+
+@pytest.mark.parametrize("status", [429, None])
+def test_a_failure_names_the_port_it_happened_at(status: int | None, tool: Make) -> None:
+    url = "https://api.shop.example:8443/orders"
+    attributes: dict[str, object] = {} if status is None else {"status_code": status}
+    fault = Fault("ConnectError", "refused", module="httpx", attributes=attributes, url=url)
+    assert classify(tool(), fault).host == "api.shop.example:8443"

@@ -10,7 +10,11 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from standpipe.actions import Effect, Raised, Tool
+from standpipe.execution.faults import fault_of
 from standpipe.execution.tools import Surroundings, keep_secrets, settle_in
+from standpipe.outcomes.classify import judge
+from standpipe.outcomes.outcome import Failed, Phase
 from standpipe.tools import http
 from standpipe.tools.addresses import EgressRefused, is_public
 from standpipe.tools.http import Ask, Credential, HttpFailure, Wire, follow, http_get, http_send
@@ -368,3 +372,17 @@ async def test_a_renewed_credential_is_used_from_the_next_request_on(site: Site)
     finally:
         keep_secrets({"SHOP": ""})
     assert "key=a-newer-token-0002" in site.asked[-1]
+
+
+@pytest.mark.parametrize(
+    ("method", "url"), [("POST", "https://elsewhere.example/"), ("GET", "https://shop.example/")]
+)
+async def test_a_request_that_is_refused_here_is_not_in_doubt(
+    method: str, url: str, tmp_path: Path
+) -> None:
+    settle_in(Surroundings(home=str(tmp_path), workspace=str(tmp_path)))
+    with pytest.raises((EgressRefused, ValueError)) as refused:
+        await http_send(method, url)
+    outcome = judge(Tool(name="http_send", effect=Effect.ONCE), Raised(fault_of(refused.value)))
+    assert isinstance(outcome, Failed)
+    assert outcome.phase is Phase.NOT_SENT

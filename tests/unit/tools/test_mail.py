@@ -11,8 +11,12 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from standpipe.actions import Effect, Raised, Tool
 from standpipe.errors import ConfigError
+from standpipe.execution.faults import fault_of
 from standpipe.execution.tools import Surroundings, settle_in
+from standpipe.outcomes.classify import judge
+from standpipe.outcomes.outcome import Failed, Kind, Outcome, Phase, Unknown
 from standpipe.tools.mail import mail_list, mail_read, send_email, was_sent
 
 
@@ -304,3 +308,50 @@ def test_reading_leaves_the_mail_where_it_is(
 @pytest.fixture
 def make_tree() -> Callable[[Path], list[str]]:
     return lambda root: sorted(str(path) for path in root.rglob("*"))
+
+
+def judged(**mail: str | list[str]) -> Outcome:
+    arguments: dict[str, Any] = {"to": ["a@example.com"], **mail}
+    with pytest.raises(Exception) as raised:  # noqa: PT011 -- what it means is what is tested
+        send(**arguments)
+    return judge(Tool(name="send_email", effect=Effect.ONCE), Raised(fault_of(raised.value)))
+
+
+class Rude(Post):
+    """A server that hangs up in the middle."""
+
+    async def handle_MAIL(  # noqa: N802 -- the name aiosmtpd calls
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        assert isinstance(server.transport, asyncio.WriteTransport)
+        server.transport.abort()
+        return "250 nobody hears this"
+
+
+def test_a_server_that_hangs_up_before_the_text_has_sent_nothing(tmp_path: Path) -> None:
+    with served(Rude(tmp_path / "sent")) as address:
+        live(tmp_path, smtp=address)
+        outcome = judged()
+    assert isinstance(outcome, Failed)
+    assert outcome.phase is Phase.NOT_SENT
+
+
+def test_a_server_that_hangs_up_after_the_last_line_stays_in_doubt(post: Post) -> None:
+    post.answer = None
+    assert isinstance(judged(), Unknown)
+
+
+def test_a_mail_that_cannot_be_written_is_not_in_doubt(tmp_path: Path) -> None:
+    live(tmp_path, smtp="127.0.0.1:1")
+    for mail, kind in (
+        ({"subject": "a\nb"}, Kind.BAD_INPUT),
+        ({"to": ["nobody"]}, Kind.BAD_INPUT),
+        ({}, Kind.NOT_SENT),
+    ):
+        outcome = judged(**mail)
+        assert isinstance(outcome, Failed)
+        assert (outcome.kind, outcome.phase) == (kind, Phase.NOT_SENT)
+    live(tmp_path)
+    outcome = judged()
+    assert isinstance(outcome, Failed)
+    assert outcome.kind is Kind.ENVIRONMENT

@@ -1,11 +1,16 @@
 import json
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from standpipe.actions import Effect, Raised, Tool
 from standpipe.errors import ConfigError
+from standpipe.execution.faults import fault_of
 from standpipe.execution.tools import Surroundings, settle_in
+from standpipe.outcomes.classify import judge
+from standpipe.outcomes.outcome import Failed, Kind, Outcome, Phase
 from standpipe.tools import sql
 from standpipe.tools.sql import sql_query, sql_template
 from standpipe.tools.statement import refuse_agent_written
@@ -253,3 +258,47 @@ def test_a_database_that_is_not_configured_is_said(home: Path) -> None:
     with pytest.raises(ConfigError, match=r"data/gone.db"):
         sql_query("shop", "select ?")
     assert not (home / "data/gone.db").exists()
+
+
+def judged(call: Callable[[], object]) -> Outcome:
+    with pytest.raises(Exception) as raised:  # noqa: PT011 -- what it means is what is tested
+        call()
+    tool = Tool(name="sql_template", effect=Effect.ONCE)
+    return judge(tool, Raised(fault_of(raised.value)))
+
+
+@pytest.mark.parametrize(
+    ("text", "params", "kind"),
+    [
+        ("delete from t", [], Kind.DENIED),
+        ("update t set nope = 1", [], Kind.NOT_FOUND),
+        ("update t set id = 7", [], Kind.CONFLICT),
+        ("update t set name = ?", [2**70], Kind.BAD_INPUT),
+    ],
+)
+def test_a_template_that_fails_before_its_commit_is_never_in_doubt(
+    text: str, params: list[sql.Scalar], kind: Kind, home: Path
+) -> None:
+    template(home, "bad", text)
+    outcome = judged(lambda: sql_template("shop", "bad", params))
+    assert isinstance(outcome, Failed)
+    assert outcome.kind is kind
+
+
+def test_a_template_that_is_stopped_was_not_carried_out(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql, "SECONDS_MAX", 0.0)
+    monkeypatch.setattr(sql, "_OPERATIONS_BETWEEN_LOOKS", 1)
+    template(home, "slow", "update t set name = 'x' where id in (select a.id from t a, t b, t c)")
+    outcome = judged(lambda: sql_template("shop", "slow"))
+    assert isinstance(outcome, Failed)
+    assert (outcome.kind, outcome.phase) == (Kind.TIMED_OUT, Phase.NOT_SENT)
+    assert [row[1] for row in content(home)] == ["anna", "bert"]
+
+
+def test_a_call_for_what_is_not_there_is_not_in_doubt(home: Path) -> None:
+    for database, name in (("shopp", "rename"), ("shop", "gone")):
+        outcome = judged(lambda: sql_template(database, name))  # noqa: B023 -- called at once
+        assert isinstance(outcome, Failed)
+        assert outcome.phase is Phase.NOT_SENT

@@ -4,6 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from standpipe.cli.asking import OPERATOR
+from standpipe.cli.render import command_text
 from standpipe.cli.runs import asked, entries_of, meant, where
 from standpipe.cli.terminal import as_json, show
 from standpipe.config import find_home
@@ -40,7 +41,7 @@ def changes(options: Namespace) -> int:
 def undo(options: Namespace) -> int:
     """Put the files back, or name what stands in the way; 1 where nothing was touched because of it."""
     home = find_home(options.home)
-    done = asked(options.home, lambda store: _undo(store, home, options.run))
+    done = asked(options.home, lambda store: _undo(store, home, options))
     if options.json:
         print(as_json(done))
     else:
@@ -48,10 +49,11 @@ def undo(options: Namespace) -> int:
     return 1 if done.conflicts else 0
 
 
-async def _undo(store: Store, home: Path, typed: str) -> Undone:
-    row = meant(await run_rows(store), typed)
+async def _undo(store: Store, home: Path, options: Namespace) -> Undone:
+    row = meant(await run_rows(store), options.run)
     if where(row) == "running":
-        raise UsageError(f"{row.id} is running", hint=f"standpipe cancel {row.id}")
+        hint = command_text(f"standpipe cancel {row.id}", options.home)
+        raise UsageError(f"{row.id} is running", hint=hint)
     left = [effect.summary for effect in effects(await store.read(row.id))]
     return await take_back(store, row.id, _workspace(home), by=OPERATOR, cannot_take_back=left)
 

@@ -13,7 +13,7 @@ from standpipe.desk.inert import inert
 from standpipe.desk.markdown import report_as_markdown
 from standpipe.desk.script import turns
 from standpipe.desk.sentences import Tone, sentences
-from standpipe.desk.why import why as story_of
+from standpipe.desk.why import stories, why as story_of
 from standpipe.ids import run_of
 from standpipe.journal.entries import Entry
 
@@ -51,20 +51,38 @@ def log(options: Namespace) -> int:
     if options.json:
         print(as_json(_logged(entries)))
         return 0
-    show((inert(f"{entry.at[11:19]} {told.text}"), told.tone) for entry, told in sentences(entries))
+    show((inert(_line(entry, told.text)), told.tone) for entry, told in sentences(entries))
     return 0
 
 
 def why(options: Namespace) -> int:
-    """Print the story of one action."""
+    """Print the story of one action; of a run, what became of each."""
     action = options.action
     entries = asked(options.home, lambda store: entries_of(store, run_of(action)))
+    if "." not in action:
+        return _actions(entries, options)
     story = story_of(entries, action)
     if options.json:
         print(as_json(story))
         return 0
     show([(inert(f"{story.action} {story.tool}: {story.outcome}"), Tone.PERSON)])
     show((f"  {inert(line)}", Tone.PLAIN) for line in story.sentences)
+    return 0
+
+
+def _line(entry: Entry, text: str) -> str:
+    """Write a line of the log, with the action that `why` takes."""
+    return " ".join(filter(None, (entry.at[11:19], entry.action, text)))
+
+
+def _actions(entries: Sequence[Entry], options: Namespace) -> int:
+    found = stories(entries)
+    if options.json:
+        print(as_json(found))
+        return 0
+    show((inert(f"{one.action} {one.tool}: {one.outcome}"), Tone.PLAIN) for one in found)
+    if not found:
+        show([("this run proposed no action", Tone.QUIET)])
     return 0
 
 

@@ -40,7 +40,7 @@ def run(options: Namespace) -> int:
         raise UsageError("run what?", hint='standpipe run "TASK", a task id, a task file, or a run')
     if known := _known_run(home, options.task):
         return go_on(home, known, options)
-    progress = Progress()
+    progress = Progress(asks_here=_asks_here(options))
     try:
         report = asyncio.run(_begin(home, options, progress))
         report = _attended(home, report, options, progress)
@@ -60,7 +60,7 @@ def go_on(home: Path, name: str, options: Namespace) -> int:
     found = asked(str(home), lambda store: report_of(store, name))
     if found.status in FINAL:
         return _ended([found], options)
-    progress = Progress()
+    progress = Progress(run=name, asks_here=_asks_here(options))
     try:
         report = asyncio.run(_resume(home, name, options.model, progress))
         report = _attended(home, report, options, progress)
@@ -75,13 +75,18 @@ def cancel(options: Namespace) -> int:
     row = meant(asked(options.home, run_rows), options.run)
     status = where(row)
     if status in FINAL:
-        raise UsageError(f"{row.id} is {status} already", hint=f"standpipe report {row.id}")
+        hint = command_text(f"standpipe report {row.id}", options.home)
+        raise UsageError(f"{row.id} is {status} already", hint=hint)
     draft = Draft("cancel", CancelRequested(OPERATOR))
     asked(options.home, lambda store: store.post(row.id, [draft]))
     if status == "running":
         say(f"{row.id} ends before its next step")
         return 0
-    report = asyncio.run(_resume(home, row.id, None, Progress()))
+    progress = Progress(run=row.id)
+    try:
+        report = asyncio.run(_resume(home, row.id, None, progress))
+    except KeyboardInterrupt:
+        return _interrupted(progress, options)
     _ended([report], options)
     return 0
 
@@ -115,11 +120,15 @@ async def _resume(home: Path, name: str, model: str | None, progress: Progress) 
 
 def _attended(home: Path, report: Report, options: Namespace, progress: Progress) -> Report:
     """Ask and go on for as long as a run asks and somebody answers."""
-    while report.status == "blocked" and interactive() and not options.detach:
+    while report.status == "blocked" and _asks_here(options):
         if not ask_here(home, report):
             break
         report = asyncio.run(_resume(home, report.run, options.model, progress))
     return report
+
+
+def _asks_here(options: Namespace) -> bool:
+    return interactive() and not options.detach
 
 
 def _known_run(home: Path, typed: str) -> str | None:
@@ -139,7 +148,7 @@ def _all_unfinished(home: Path, options: Namespace) -> int:
     for name in sorted(rows, key=natural):
         if not _can_go_on(home, rows[name]):
             continue
-        progress = Progress()
+        progress = Progress(run=name)
         try:
             reports.append(asyncio.run(_resume(home, name, options.model, progress)))
         except KeyboardInterrupt:

@@ -4,17 +4,30 @@ Rule 1: what happens is told from the journal, when it is on disk there; nothing
 Rule 2: colours mean something: green happened, yellow took care, red is a loss, cyan is a person's turn.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TextIO
 
 from standpipe.clock import Clock
 from standpipe.desk.inert import inert
 from standpipe.desk.phrases import short
-from standpipe.desk.report import Report
+from standpipe.desk.report import EVIDENCE, Report
 from standpipe.desk.sentences import Sentence, Teller, Tone
-from standpipe.journal.entries import BlockedRaised, Decided, Entry, LessonRecorded, Proposed
-from standpipe.policy.decision import Ask, Deny
+from standpipe.governor.recovery import Retry
+from standpipe.journal.entries import (
+    BlockedRaised,
+    Decided,
+    Entry,
+    LessonRecorded,
+    Proposed,
+    Reconciled,
+    RunEnded,
+    Settled,
+    Verdict,
+)
+from standpipe.outcomes.outcome import Succeeded
+from standpipe.policy.decision import Ask, Decision, Deny
 
 _COLOURS = {
     Tone.PLAIN: "",
@@ -25,8 +38,8 @@ _COLOURS = {
     Tone.PERSON: "1;36",
 }
 _LINE_MAX = 200
-_LOOKS = frozenset({"mail_list", "sql_query"})
-_MAILS = frozenset({"send_email"})
+_MAIL, _REFUND = "send_email", "refund"
+_SECRET = re.compile(r"hold a secret \((\w+)")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,22 +77,55 @@ class Screen:
         """Keep one short line of what the log tells in several."""
         call = self._teller.proposed.get(entry.action)
         match entry.body:
-            case Proposed(tool=tool):
-                return told if tool in _LOOKS else None
-            case Decided(decision=Ask(reason=reason), by="policy") if call and call.tool in _MAILS:
-                return Sentence(f"held: mail to {_to(call)}: {reason}", Tone.CARE)
-            case Decided(decision=Deny(reason=reason), by="policy"):
-                return Sentence(
-                    f"refused: {reason.partition('; ')[0]}; nothing was sent", Tone.CARE
-                )
-            case BlockedRaised(tool=tool, ask=ask) if tool not in _MAILS:
+            case Decided(decision=decision, by="policy", blocker=name) if call:
+                return _decided(decision, call, name)
+            case BlockedRaised(tool=tool, ask=ask) if tool != _MAIL:
                 return Sentence(f"{entry.key} asks: {ask}", Tone.PERSON)
-            case Decided() | BlockedRaised() | LessonRecorded():
+            case Settled(outcome=Succeeded()) if call and call.tool == _REFUND:
+                return Sentence(f"refunded {money_back(call.arguments)}", Tone.GOOD)
+            case Reconciled(verdict=Verdict.HAPPENED) if call and call.tool == _MAIL:
+                sent = f"mail to {_to(call)} had gone out (the sent folder says so); not sent again"
+                return Sentence(sent, Tone.GOOD)
+            case Decided() | BlockedRaised() | LessonRecorded() | RunEnded():
                 return None  # told by the lines above, by the answer, or in the report
-            case _ if told.tone is Tone.QUIET:
+            case _ if told.tone is Tone.QUIET or _is_passing(entry):
                 return None
             case _:
                 return Sentence(told.text.partition(" (receipt ")[0], told.tone)
+
+
+def money_back(arguments: Mapping[str, object]) -> str:
+    """Say a refund as a person would.
+
+    Example:
+        >>> money_back({"amount": 18.5, "order": 1031})
+        '18.50 for order 1031'
+    """
+    amount = arguments.get("amount")
+    shown = f"{amount:.2f}" if isinstance(amount, float) else short(amount)
+    return f"{shown} for order {short(arguments.get('order'))}"
+
+
+def _decided(decision: Decision, call: Proposed, name: str) -> Sentence | None:
+    match decision:
+        case Ask(reason=reason) if call.tool == _MAIL:
+            return Sentence(f"{name} held: mail to {_to(call)}: {reason}", Tone.CARE)
+        case Deny(reason=reason):
+            secret = _SECRET.search(reason)
+            kind = secret[1].capitalize() if secret else ""
+            what = f"it holds a {kind} key" if kind else reason.partition("; ")[0]
+            return Sentence(f"refused: mail to {_to(call)}: {what}; nothing was sent", Tone.CARE)
+        case _:
+            return None  # asked in the next line
+
+
+def _is_passing(entry: Entry) -> bool:
+    """Whether the next line tells it: the same again, or a file that the report names."""
+    match entry.body:
+        case Settled(recovery=Retry()) | Settled(tool="write_file", outcome=Succeeded()):
+            return True
+        case _:
+            return False
 
 
 def _to(call: Proposed) -> str:
@@ -88,16 +134,17 @@ def _to(call: Proposed) -> str:
 
 def _report(report: Report) -> Iterator[str]:
     usage = report.usage
-    met = ", ".join(dict.fromkeys(failure.kind for failure in report.failures))
+    met = ", ".join(dict.fromkeys(failure.kind.replace("_", " ") for failure in report.failures))
     overcome = sum(failure.overcome for failure in report.failures)
-    passed = sum(line.passed for line in report.checklist)
+    checked = [line.passed for line in report.checklist if line.name != EVIDENCE]
     files = ", ".join(f"workspace/{file.path} (+{file.added})" for file in report.files)
     yield inert(f"{report.run} {report.status}: {report.summary}")
-    yield f"  outside    {_effects(report)}"
-    yield f"  files      {inert(files) or 'none'}"
+    yield f"  outside    {_effects(report)}; files: {inert(files) or 'none'}"
     yield f"  failures   {len(report.failures)} met, {overcome} overcome: {inert(met)}"
-    yield f"  checked    {passed} of {len(report.checklist)} passed before it counted as done"
-    yield f"  took       {usage.model_calls} model calls, {usage.tool_calls} tool calls in {usage.attempts} attempts"
+    yield (
+        f"  took       {usage.model_calls} model calls, {usage.tool_calls} tool calls in "
+        f"{usage.attempts} attempts; {sum(checked)} of {len(checked)} checks passed"
+    )
 
 
 def _effects(report: Report) -> str:

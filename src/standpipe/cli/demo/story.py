@@ -8,6 +8,7 @@ Rule 3: what it claims at the end is computed; if it does not hold, it says so a
 import asyncio
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -23,7 +24,7 @@ from msgspec import Struct
 from standpipe.cli.demo.home import TASK, make_home
 from standpipe.cli.demo.mail import Outbox, receiving
 from standpipe.cli.demo.proof import Proof, prove, receipts
-from standpipe.cli.demo.screen import Screen
+from standpipe.cli.demo.screen import Screen, money_back
 from standpipe.cli.demo.services import Shop, listening
 from standpipe.clock import Clock, SystemClock
 from standpipe.config import environment
@@ -58,33 +59,34 @@ def main(*, keep: Path | None = None, interactive: bool, colour: bool, out: Text
     screen = Screen(out=out, colour=colour, clock=clock, began=clock.monotonic())
     try:
         with _folder(keep) as folder:
-            return asyncio.run(_story(folder, screen, clock, interactive=interactive))
+            return asyncio.run(_story(folder, screen, clock, interactive=interactive, keep=keep))
     except (KeyboardInterrupt, asyncio.CancelledError):
         screen.line("stopped; nothing is left running", Tone.CARE)
         return INTERRUPTED
 
 
-async def _story(folder: Path, screen: Screen, clock: Clock, *, interactive: bool) -> int:
+async def _story(
+    folder: Path, screen: Screen, clock: Clock, *, interactive: bool, keep: Path | None
+) -> int:
     _opening(screen, folder)
     with _ended_by_signals():
         async with _stage(folder, screen, clock, interactive=interactive) as demo:
             ending = await demo.play()
-    return conclude(screen, ending, log=_last_words(folder))
+    return conclude(screen, ending, log=_last_words(folder), keep=keep)
 
 
-def conclude(screen: Screen, ending: "Ending", *, log: str) -> int:
+def conclude(screen: Screen, ending: "Ending", *, log: str, keep: Path | None = None) -> int:
     """Show what came of it; return 0 only if all that the demo claims is true."""
     status = ending.report.status
     good = ending.proof.holds and status == "done" and ending.kills == 1
     screen.line("")
     screen.report(ending.report)
-    screen.line("")
     screen.line(f"proof: {ending.proof.line}", Tone.GOOD if good else Tone.BAD)
     if not good:
         screen.line(f"not as promised: the run is {status}, killed {ending.kills} times", Tone.BAD)
         screen.line(log)
         return 1
-    _farewell(screen)
+    _farewell(screen, keep)
     return 0
 
 
@@ -98,14 +100,26 @@ def _opening(screen: Screen, folder: Path) -> None:
     screen.line(f"database, files and the kill -9 are real, on 127.0.0.1 and in {folder}.\n")
 
 
-def _farewell(screen: Screen) -> None:
+def _farewell(screen: Screen, keep: Path | None) -> None:
+    activate = [". .venv/bin/activate"] if _runs_in_local_venv() else []
+    if keep is not None:
+        home = shlex.quote(str(keep / "agent"))
+        screen.line("\nWhat it wrote:")
+        screen.line(f"  $ standpipe report --home {inert(home)}", Tone.PERSON)
     screen.line("\nYour own agent:")
     for command in (
+        *activate,
         "standpipe init my-agent",
         'standpipe run "Summarise the notes" --home my-agent',
-        "standpipe report --home my-agent",
     ):
         screen.line(f"  $ {command}", Tone.PERSON)
+
+
+def _runs_in_local_venv() -> bool:
+    """Whether `standpipe` is found only once the `.venv` of this folder is activated."""
+    folder = Path(sys.prefix)
+    found = shutil.which("standpipe")
+    return folder == Path.cwd() / ".venv" and not (found and Path(found).is_relative_to(folder))
 
 
 @asynccontextmanager
@@ -187,10 +201,9 @@ class Demo:
             return
         await self._tell()
         self.kills += 1
-        self.screen.now(
-            f"the mail server has mail {KILL_AFTER} and has not said so yet: kill -9 {pid}",
-            Tone.BAD,
-        )
+        to = ", ".join(self.outbox.ledger[-1].to)
+        said = f"mail to {to} is out, its receipt is not: now kill -9 (process {pid})"
+        self.screen.now(said, Tone.BAD)
         self._killed_at = self.clock.monotonic()
         os.kill(pid, signal.SIGKILL)
 
@@ -253,7 +266,8 @@ class Demo:
 
     async def _refund(self, name: str, asked: BlockedRaised) -> _Reply:
         """Ask the person who is there; answer for one who is not, or says nothing."""
-        question = f"{name}: yes or no? After {ANSWER_SECONDS:.0f} s the demo says yes. > "
+        what = f"{name}: refund {money_back(asked.shows)}, yes or no?"
+        question = f"{what} After {ANSWER_SECONDS:.0f} s the demo says yes. > "
         while self.interactive:
             self.screen.now(question, Tone.PERSON, end="")
             typed = await _typed(ANSWER_SECONDS)
