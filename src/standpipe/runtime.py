@@ -22,6 +22,7 @@ from standpipe.actions import Action, Integrity, Tool
 from standpipe.clock import Clock, SystemClock, stamp
 from standpipe.config import SECRET_LENGTH_MIN, Settings, environment, find_home, load_settings
 from standpipe.desk.blockers import blocker_rows
+from standpipe.desk.liveness import started
 from standpipe.desk.report import Report, report
 from standpipe.engines.inline import InlineEngine
 from standpipe.errors import ConfigError, NotFoundError
@@ -129,7 +130,7 @@ class Runtime:
                 runtime.masker.add(name, value)
         runtime.executor = runtime._executor(known)
         try:
-            # The client takes longer to load than the workers, which start meanwhile
+            # the client takes longer to load than the workers, which start meanwhile
             loading = asyncio.to_thread(import_module, "standpipe.adapters.pydantic_ai")
             offered, _ = await asyncio.gather(runtime._started(), loading)
             runtime.tools = all_tools((*offered, *TOOLS), settings)
@@ -383,8 +384,6 @@ class Runtime:
         return [row for text in found.values() if (row := read_row(RunRow, text))]
 
     def _segment_start(self) -> SegmentStarted:
-        from standpipe.desk.liveness import started  # noqa: PLC0415
-
         pid = os.getpid()
         return SegmentStarted("inline", pid, started(pid), standpipe.__version__)
 

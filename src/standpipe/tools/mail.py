@@ -165,7 +165,7 @@ def _inbox() -> mailbox.Maildir:
 
 
 def _ids(box: mailbox.Maildir) -> dict[str, str]:
-    """Number the mails; a name in a Maildir starts with the time of delivery, so old numbers stay."""
+    """Number the mails; a name in a Maildir starts with the time of delivery, so new mails come last; one that is deleted shifts those after it."""
     keys = sorted(box.keys(), key=natural)
     return {str(number): key for number, key in enumerate(keys, start=1)}
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 import httpx
 import pytest
 
-from standpipe.actions import Fault, Raised, Tool
+from standpipe.actions import Effect, Fault, Raised, Tool
 from standpipe.outcomes.classify import classify, judge
 from standpipe.outcomes.outcome import Failed, Kind, Phase, Unknown
 
@@ -116,3 +116,15 @@ def test_a_handled_earlier_answer_does_not_hide_the_later_timeout(tool: Make) ->
     later = Fault(type="ReadTimeout", module="httpx", message="", cause=earlier)
     outcome = judge(tool("once"), Raised(later))
     assert outcome == Unknown("ReadTimeout: no answer in time", kind=Kind.TIMED_OUT)
+
+
+@pytest.mark.parametrize("status", [501, 505])
+def test_a_server_that_says_it_cannot_do_this_has_done_nothing(status: int) -> None:
+    fault = Fault(
+        type="HttpFailure",
+        message=f"HTTP {status}",
+        attributes={"status_code": status},
+        url="https://api.example.com/orders",
+    )
+    outcome = judge(Tool(name="pay", effect=Effect.ONCE), Raised(fault))
+    assert isinstance(outcome, Failed)

@@ -40,6 +40,8 @@ STATUS = {
     428: Kind.CONFLICT,
     429: Kind.RATE_LIMITED,
     451: Kind.FORBIDDEN,
+    501: Kind.BAD_INPUT,  # "not implemented": the server says that it did nothing
+    505: Kind.BAD_INPUT,
     503: Kind.OVERLOADED,
     529: Kind.OVERLOADED,
 }
@@ -103,6 +105,7 @@ _XML_MESSAGE = re.compile(r"<Message>([^<]{1,500})")
 _CHALLENGE = re.compile(r"\b(error|error_description|scope)=\"([^\"]{1,300})\"")
 _LOGIN = re.compile(r"log-?in|sign-?in|/sso|/auth|saml|oauth", re.IGNORECASE)
 _PER_PERIOD = re.compile(r"per ?day|per ?month|daily|monthly", re.IGNORECASE)
+_NOTHING_DONE = {501, 505}
 _SERVER_ERRORS, _CLIENT_ERRORS, _REDIRECTS, _LAST = 500, 400, 300, 600
 _CODES_MAX = 20
 _VOICED = ("urllib.HTTPError",)  # their status is called `code`
@@ -250,7 +253,8 @@ def _is_rate_limit(answer: Answer) -> bool:
 
 
 def _is_answer(answer: Answer, kind: Kind) -> bool:
-    if not _CLIENT_ERRORS <= answer.status < _SERVER_ERRORS or answer.status == 408:  # noqa: PLR2004 -- request timeout
+    refused = _CLIENT_ERRORS <= answer.status < _SERVER_ERRORS and answer.status != 408  # noqa: PLR2004 -- request timeout
+    if not refused and answer.status not in _NOTHING_DONE:
         return False
     # A 409 about the idempotency key says that the first call is still under way, or came through.
     return not (kind is Kind.CONFLICT and re.search(r"idempoten", answer.body, re.IGNORECASE))
