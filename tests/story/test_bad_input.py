@@ -5,6 +5,7 @@ Most of it runs in this process, through the same `main` as the command; a full 
 
 import os
 import resource
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -449,3 +450,9 @@ def test_a_full_disk_is_exit_1_and_the_run_can_be_resumed(
     assert main(["journal", "verify", "--home", str(home)]) == 0
     assert typed(home, "run", "--unfinished")[0] == 0
     assert (home / "workspace/summary.txt").exists() == (room_bytes > 0)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_closed_streams_stop_no_command(closed: str, tmp_path: Path) -> None:
+    command = f"{shlex.quote(sys.executable)} -m standpipe --help {closed}"
+    assert subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, check=False).returncode == 0

@@ -23,6 +23,7 @@ MESSAGE_MAX = 600
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    _open_what_is_closed()
     arguments = list(sys.argv[1:] if argv is None else argv)
     _take_any_character()
     debug = "--debug" in arguments
@@ -40,6 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _told(error, arguments)
     return code
+
+
+def _open_what_is_closed() -> None:
+    """Give closed streams somewhere to go (`2>&-`): else the journal would get their descriptor."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))
 
 
 def _command(arguments: Sequence[str]) -> int:
