@@ -239,9 +239,7 @@ class Runtime:
             mask=self.masker.mask,
             price=_price,
             model_seconds=self.settings.failures.model_seconds,
-            over_budget=lambda: over(
-                record.outlook.limits, spent(journal.entries, self.clock.now())
-            ),
+            over_budget=lambda: over(record.outlook.limits, spent(journal, self.clock.now())),
         )
         model = self._build_model(model_name, lambda: session.number)
         return await run_segment(

@@ -47,7 +47,8 @@ def _open_what_is_closed() -> None:
     """Give closed streams somewhere to go (`2>&-`): else the journal would get their descriptor."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 -- open as long as we are
+            setattr(sys, name, stream)
 
 
 def _command(arguments: Sequence[str]) -> int:

@@ -8,7 +8,7 @@ Rule 3: whoever wants to tell people what happens listens here; listeners see on
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from standpipe.journal.entries import Draft, Entry
+from standpipe.journal.entries import Body, Draft, Entry
 from standpipe.journal.states import State, step
 from standpipe.journal.store import Store
 
@@ -25,6 +25,7 @@ class Journal:
     listeners: list[Listener] = field(default_factory=list[Listener])
     entries: list[Entry] = field(default_factory=list[Entry])
     _stories: dict[str, list[Entry]] = field(default_factory=dict[str, list[Entry]])
+    _by_kind: dict[type[Body], list[Entry]] = field(default_factory=dict[type[Body], list[Entry]])
     _states: dict[str, State] = field(default_factory=dict[str, State])
 
     async def refresh(self) -> Sequence[Entry]:
@@ -56,6 +57,13 @@ class Journal:
         """Return the entries about one action."""
         return self._stories.get(action, ())
 
+    def of(self, *kinds: type[Body]) -> Sequence[Entry]:
+        """Return the entries of these kinds, in their order: a fold over few need not look at all."""
+        if len(kinds) == 1:
+            return self._by_kind.get(kinds[0], ())
+        found = [entry for kind in kinds for entry in self._by_kind.get(kind, ())]
+        return sorted(found, key=_place)
+
     def _check(self, drafts: Sequence[Draft]) -> None:
         states: dict[str, State] = {}
         for draft in drafts:
@@ -67,6 +75,7 @@ class Journal:
         if self.entries and entry.seq <= self.entries[-1].seq:
             return  # another call in flight has read it already
         self.entries.append(entry)
+        self._by_kind.setdefault(type(entry.body), []).append(entry)
         if action := entry.action:
             self._stories.setdefault(action, []).append(entry)
             known = self._states.get(action, State.NEW)
@@ -76,3 +85,7 @@ class Journal:
                 listener(entry)
             except Exception:  # noqa: BLE001 -- whoever only watches must not stop what is under way
                 self.listeners.remove(listener)
+
+
+def _place(entry: Entry) -> int:
+    return entry.seq

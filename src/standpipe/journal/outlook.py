@@ -18,7 +18,9 @@ from standpipe.journal.entries import (
     ModelResponded,
     Proposed,
     Restored,
+    RunCreated,
     RunLost,
+    ScopeSet,
     SegmentStarted,
 )
 from standpipe.journal.journal import Journal
@@ -51,11 +53,11 @@ class Outlook:
         blocked = await self.open_site(action)
         return Situation(
             tools=tuple(self.tools),
-            scope=scope(entries),
+            scope=scope(self.journal.of(RunCreated, ScopeSet)),
             egress=tuple(self.egress),
-            trusted=tuple(map(normal, self._trusted(entries))),
+            trusted=tuple(map(normal, self._trusted())),
             readings=tuple(self._readings(entries)) if _lands_somewhere(action) else (),
-            over_budget=over(self.limits, spent(entries, self.clock.now())),
+            over_budget=over(self.limits, spent(self.journal, self.clock.now())),
             open_site=_refusal(blocked) if blocked else await self._pause(action),
             secrets_in=self.secrets_in,
         )
@@ -92,9 +94,9 @@ class Outlook:
             return None
         return f"the other side of `{action.tool.name}` asked not to be called for another {seconds:.0f} s"
 
-    def _trusted(self, entries: Sequence[Entry]) -> Iterator[str]:
-        yield created(entries).task
-        yield from (given.answer for given in answers(entries).values())
+    def _trusted(self) -> Iterator[str]:
+        yield created(self.journal.of(RunCreated)).task
+        yield from (given.answer for given in answers(self.journal.of(AnswerGiven)).values())
         yield from self.trusted
 
     def _readings(self, entries: Sequence[Entry]) -> Iterator[Reading]:
@@ -109,30 +111,31 @@ class Outlook:
             yield self.read[reading.seq]
 
 
-def spent(entries: Sequence[Entry], now: datetime) -> Spent:
+def spent(journal: Journal, now: datetime) -> Spent:
     """Return what a run has used of its budget; waiting for people costs no minutes."""
-    calls = [entry.body for entry in entries if isinstance(entry.body, ModelResponded)]
+    calls = [e.body for e in journal.of(ModelResponded) if isinstance(e.body, ModelResponded)]
     costs = [body.cost_usd for body in calls if body.cost_usd is not None]
+    proposed = [e.body for e in journal.of(Proposed) if isinstance(e.body, Proposed)]
     return Spent(
         model_calls=len(calls),
-        actions=sum(
-            isinstance(entry.body, Proposed) and entry.body.origin != "agent" for entry in entries
-        ),
-        seconds=_worked_seconds(entries, now),
+        actions=sum(body.origin != "agent" for body in proposed),
+        seconds=_worked_seconds(journal, now),
         cost_usd=sum(costs) if costs else None,
     )
 
 
-def _worked_seconds(entries: Sequence[Entry], now: datetime) -> float:
+def _worked_seconds(journal: Journal, now: datetime) -> float:
     """Add up the segments; what others posted in between (answers, a cancel) is no work of ours."""
-    worked, started, last = 0.0, "", ""
-    for entry in entries:
-        if isinstance(entry.body, SegmentStarted):
-            worked += _between(started, last)
-            started = entry.at
-        if not isinstance(entry.body, _POSTED):
-            last = entry.at
-    return worked + (now - datetime.fromisoformat(started)).total_seconds() if started else 0.0
+    worked, began = 0.0, ""
+    for started in journal.of(SegmentStarted):
+        before = (
+            e.at
+            for e in reversed(journal.entries[: started.seq - 1])
+            if not isinstance(e.body, _POSTED)
+        )
+        worked += _between(began, next(before, started.at))
+        began = started.at
+    return worked + (now - datetime.fromisoformat(began)).total_seconds() if began else 0.0
 
 
 def _between(start: str, end: str) -> float:

@@ -11,7 +11,7 @@ from standpipe.governor.recovery import Escalate, Recovery, Refresh, Stop, Wait,
 from standpipe.governor.sites import MODEL_CAUSED
 from standpipe.ids import blocker_id, response_of
 from standpipe.journal import drafts
-from standpipe.journal.entries import Decided, Draft, Intended, Settled, Verdict
+from standpipe.journal.entries import AnswerGiven, Decided, Draft, Intended, Settled, Verdict
 from standpipe.journal.journal import Journal
 from standpipe.journal.outlook import Outlook
 from standpipe.journal.views import (
@@ -53,7 +53,8 @@ class Record:
 
     def next(self, action: Action) -> Step:
         """Return what may happen next with `action`."""
-        return next_step(action, self.journal.story(action.id), answers(self.journal.entries))
+        given = answers(self.journal.of(AnswerGiven))
+        return next_step(action, self.journal.story(action.id), given)
 
     def key(self, action: Action) -> str:
         """Return the idempotency key of `action`: the one written down, once it was tried.
@@ -321,7 +322,7 @@ class Record:
             and entry.epoch == self.journal.epoch
             and entry.body.tool == tool
             and isinstance(entry.body.recovery, Refresh)
-            for entry in self.journal.entries
+            for entry in self.journal.of(Settled)
         )
 
     def _alternates_left(self, action: Action) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ Rule 3: nothing is retried behind the caller's back; a failed write rolls back w
 import sqlite3
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -33,7 +34,7 @@ from standpipe.journal.entries import (
     kind_of,
     place,
 )
-from standpipe.journal.projections import project
+from standpipe.journal.projections import Row, RunRow, project
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x53545044  # "STPD"
@@ -187,7 +188,10 @@ class SqliteStore:
 
     def _write(self, db: sqlite3.Connection, run: str, drafts: Sequence[Draft]) -> list[Entry]:
         at = stamp(self._clock.now())
-        return [_append(db, draft, run=draft.run or run, at=at) for draft in drafts]
+        transaction = _Transaction(db, at)
+        written = [transaction.append(draft, draft.run or run) for draft in drafts]
+        transaction.finish()
+        return written
 
 
 class _Stream(msgspec.Struct):
@@ -200,29 +204,60 @@ def _seal_hash(prev: str, n: int, at: str, heads: str) -> str:
     return digest(f"{prev}{n}{at}{heads}".encode())
 
 
-def _append(db: sqlite3.Connection, draft: Draft, *, run: str, at: str) -> Entry:
-    known = db.execute(
-        f"select {COLUMNS} from entry where run = ? and key = ? and kind = ?",  # noqa: S608 -- a constant
-        (run, draft.key, kind_of(draft.body)),
-    ).fetchone()
-    if known:
-        return _entry(known)
-    stream = _stream(db, run)
-    entry = place(draft, run=run, seq=stream.seq + 1, epoch=stream.epoch, at=at, prev=stream.head)
-    db.execute(
-        f"insert into entry ({COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 -- a constant
-        (
-            run, entry.seq, entry.epoch, entry.key, entry.kind, entry.v, at,
-            encode(entry.body).decode(), entry.prev, entry.hash,
-        ),
-    )  # fmt: skip
-    db.execute("update run set seq = ?, head = ? where id = ?", (entry.seq, entry.hash, run))
-    for update in project(entry, lambda view, key: _look(db, view, key)):
-        text = msgspec.json.encode(update.row).decode()
-        db.execute("insert or replace into view values (?, ?, ?)", (update.view, update.key, text))
-        if status := getattr(update.row, "status", None):
-            db.execute("update run set status = ? where id = ?", (status, update.key))
-    return entry
+@dataclass(slots=True)
+class _Transaction:
+    """The rows an append touches, read once and written once."""
+
+    db: sqlite3.Connection
+    at: str
+    streams: dict[str, _Stream] = field(default_factory=dict[str, _Stream])
+    rows: dict[tuple[str, str], bytes | None] = field(
+        default_factory=dict[tuple[str, str], bytes | None]
+    )
+    updates: dict[tuple[str, str], Row] = field(default_factory=dict[tuple[str, str], Row])
+
+    def append(self, draft: Draft, run: str) -> Entry:
+        known = self.db.execute(
+            f"select {COLUMNS} from entry where run = ? and key = ? and kind = ?",  # noqa: S608 -- a constant
+            (run, draft.key, kind_of(draft.body)),
+        ).fetchone()
+        if known:
+            return _entry(known)
+        if run not in self.streams:
+            self.streams[run] = _stream(self.db, run)
+        stream = self.streams[run]
+        entry = place(
+            draft, run=run, seq=stream.seq + 1, epoch=stream.epoch, at=self.at, prev=stream.head
+        )
+        stream.seq, stream.head = entry.seq, entry.hash
+        self.db.execute(
+            f"insert into entry ({COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 -- a constant
+            (
+                run, entry.seq, entry.epoch, entry.key, entry.kind, entry.v, self.at,
+                encode(entry.body).decode(), entry.prev, entry.hash,
+            ),
+        )  # fmt: skip
+        for update in project(entry, self._look):
+            self.updates[update.view, update.key] = update.row
+            self.rows[update.view, update.key] = msgspec.json.encode(update.row)
+        return entry
+
+    def finish(self) -> None:
+        """Write the heads and the projections, in the same transaction."""
+        for run, stream in self.streams.items():
+            self.db.execute(
+                "update run set seq = ?, head = ? where id = ?", (stream.seq, stream.head, run)
+            )
+        for (view, key), row in self.updates.items():
+            text = msgspec.json.encode(row).decode()
+            self.db.execute("insert or replace into view values (?, ?, ?)", (view, key, text))
+            if isinstance(row, RunRow):
+                self.db.execute("update run set status = ? where id = ?", (row.status, key))
+
+    def _look(self, view: str, key: str) -> bytes | None:
+        if (view, key) not in self.rows:
+            self.rows[view, key] = _look(self.db, view, key)
+        return self.rows[view, key]
 
 
 def _stream(db: sqlite3.Connection, run: str) -> _Stream:
