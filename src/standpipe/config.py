@@ -388,15 +388,14 @@ def _host_problems(settings: Settings) -> Iterator[_Problem]:
 
 
 def _tool_problems(settings: Settings) -> Iterator[_Problem]:
-    words = {"untrusted", "trusted", "record"}
     for name, tool in settings.tools.items():
         match tool.returns:
             case None:
                 continue
             case str() as whole:
-                wrong = whole not in words - {"record"}
+                wrong = whole not in {"untrusted", "trusted"}
             case fields:
-                wrong = not set(fields.values()) <= words
+                wrong = not set(fields.values()) <= {"untrusted", "trusted", "record"}
         if wrong:
             hint = 'write returns = "untrusted", "trusted", or { FIELD = "record" }'
             yield _Problem(("tools", name, "returns"), f"`{name}` returns nothing we know", hint)
