@@ -65,7 +65,7 @@ def question(action: Action, ask: Ask, *, blocker: str, now: datetime) -> Draft:
     body = BlockedRaised(
         kind=ask.kind,
         ask=ask.reason if words else f"may I {call_text(action)}?",
-        why=action.why if words else ask.reason,
+        why=action.why if words else _reasons(ask, action),
         action=action.id,
         tool=action.tool.name,
         setting=ask.setting,
@@ -74,6 +74,11 @@ def question(action: Action, ask: Ask, *, blocker: str, now: datetime) -> Draft:
         shows={} if words else action.arguments,
     )
     return Draft(blocker, body)
+
+
+def _reasons(ask: Ask, action: Action) -> str:
+    """Whoever decides sees both: why it is held, and why the agent wants it."""
+    return f"{ask.reason}; the agent's reason: {action.why}" if action.why else ask.reason
 
 
 def intended(action: Action, *, attempt: int, key: str, tree: str) -> Draft:
