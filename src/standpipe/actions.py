@@ -85,12 +85,13 @@ class Tool(Struct, frozen=True, kw_only=True, omit_defaults=True):
     verify_after_seconds: float = 0.0
     idempotency_key: str | None = None  # the parameter the runtime fills; the model never sees it
     alternates: tuple[str, ...] = ()
-    refresh: bool = False
+    refresh: str = ""  # the function that renews the credential; who names the same one shares it
     expected: tuple[str, ...] = ()  # failure kinds that are answers
     poll_seconds: float | None = None
     same_way: int | None = None  # how often may it fail the same way; None: as the home says
     why: bool = True  # carries the mandatory `why` (never for reads and the agent's own tools)
     source: str = ""  # hash of the code behind it, where there is any
+    line: int = 0  # of its declaration in tools.py
 
     @property
     def digest(self) -> str:
@@ -131,6 +132,7 @@ class Fault(Struct, frozen=True, omit_defaults=True):
     `attributes` holds the scalars other libraries hang on their exceptions (`status_code`,
     `errno`, `sqlstate`, `smtp_code`, `returncode` ...); `own_code` says that the innermost frame
     was the tool's own, so that a `TypeError` there is a bug of the tool and not of its arguments.
+    `place` is the innermost line of the tool's own file: `tools.py:12 in fetch_orders`.
     """
 
     type: str
@@ -144,6 +146,7 @@ class Fault(Struct, frozen=True, omit_defaults=True):
     bases: tuple[str, ...] = ()  # qualified names of the base classes, nearest first
     cause: "Fault | None" = None
     group: tuple["Fault", ...] = ()
+    place: str = ""
 
 
 class Returned(Struct, frozen=True, tag="returned", omit_defaults=True):
@@ -191,8 +194,9 @@ class Change(Struct, frozen=True, omit_defaults=True):
 
 
 class Done(Struct, frozen=True):
-    """What one attempt came to: the result, and the files that differ."""
+    """What one attempt came to: the result, the files that differ, the hosts it turned to."""
 
     result: Result
     changes: tuple[Change, ...] = ()
     seconds: float = 0.0
+    hosts: tuple[str, ...] = ()  # spelled as in [egress]; a connection kept from before is not seen

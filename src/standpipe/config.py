@@ -7,21 +7,24 @@ Rule 3: secrets leave the environment when they are read, so that no child inher
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct, field
+from msgspec.structs import force_setattr
 
 from standpipe.errors import ConfigError, NotFoundError
 from standpipe.files import (
     Lines,
+    Problem,
     convert,
     is_table,
     line_of,
     load_toml_with_lines,
     read_text,
+    refuse,
 )
 from standpipe.ids import digest
 
@@ -29,9 +32,13 @@ SETTINGS = "standpipe.toml"
 SETTINGS_BYTES = 256 * 1024
 SECRET_LENGTH_MIN = 8
 TOKEN_LENGTH_MIN = 16
+DAY_SECONDS = 86_400
+SAME_WAY_MAX = 10
 
 Count = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(gt=0)]
+Amount = Annotated[float, Meta(gt=0, le=1e9)]  # infinity is written "none"
+Seconds = Annotated[float, Meta(gt=0, le=DAY_SECONDS)]
+SameWay = Annotated[int, Meta(ge=1, le=SAME_WAY_MAX)]
 Table = Mapping[str, object]
 
 
@@ -44,15 +51,15 @@ class Budgets(Section, frozen=True):
 
     model_calls: Count | None = 50
     actions: Count | None = 200
-    minutes: Seconds | None = 30.0
-    cost_usd: Seconds | None = 5.0
+    minutes: Amount | None = 30.0
+    cost_usd: Amount | None = 5.0
 
 
 class Failures(Section, frozen=True):
     """When a failure stops a run, and how soon people see it."""
 
-    same_way: Annotated[int, Meta(ge=1, le=10)] = 2
-    visible_seconds: Seconds = 30.0
+    same_way: SameWay = 2
+    visible_seconds: Annotated[float, Meta(gt=0, le=600)] = 30.0
     model_seconds: Seconds = 120.0
     fallback_models: tuple[str, ...] = ()
 
@@ -70,12 +77,12 @@ class ToolSettings(Section, frozen=True):
     returns: str | Mapping[str, str] | None = None
     returns_media: str | None = None
     timeout: Seconds | None = None
-    verify_after_seconds: Annotated[float, Meta(ge=0)] | None = None
+    verify_after_seconds: Annotated[float, Meta(ge=0, le=DAY_SECONDS)] | None = None
     idempotency_key: str | None = None
     alternates: tuple[str, ...] | None = None
     expected: tuple[str, ...] | None = None
     poll: Seconds | None = None
-    same_way: Annotated[int, Meta(ge=1, le=10)] | None = None
+    same_way: SameWay | None = None
 
 
 class Egress(Section, frozen=True):
@@ -142,8 +149,8 @@ class EngineSettings(Section, frozen=True):
     kind: Literal["inline", "dbos"] = "inline"
 
 
-class Settings(Section, frozen=True):
-    """All of standpipe.toml."""
+class Settings(Section, frozen=True, dict=True):
+    """All of standpipe.toml, and beside it where everything stands."""
 
     model: str | None = None
     budgets: Budgets = Budgets()
@@ -162,6 +169,11 @@ class Settings(Section, frozen=True):
     approvals: Table = {}
     watch: Table = {}
     console: Table = {}
+
+    def place(self, *path: str | int) -> str:
+        """Name the file and the line of a key, for a message about it."""
+        lines: Lines = vars(self).get(_LINES, {})
+        return f"{SETTINGS}:{line_of(lines, path)}" if lines else SETTINGS
 
     @property
     def digest(self) -> str:
@@ -205,10 +217,11 @@ def load_settings(home: Path) -> Settings:
     path = find_home(home) / SETTINGS
     text = read_text(path, limit_bytes=SETTINGS_BYTES)
     found = load_toml_with_lines(text, name=SETTINGS)
-    _refuse(_values_of_secrets(found.value), found.lines)
+    refuse(_values_of_secrets(found.value), found.lines, name=SETTINGS)
     found = found._replace(value=_without_limits(found.value))
     settings = convert(found, Settings, name=SETTINGS, hints=_HINTS)
-    _refuse(_problems(settings), found.lines)
+    refuse(_problems(settings), found.lines, name=SETTINGS)
+    force_setattr(settings, _LINES, found.lines)
     return settings
 
 
@@ -267,9 +280,12 @@ class Environment:
 
 environment = Environment(os.environ)
 
+_LINES = "lines"
 _BELONGS_OUTSIDE = "the value belongs into the environment; standpipe.toml holds its NAME"
 _VALUE_KEYS: tuple[str, ...] = ("value", "token", "key", "password", "api_key")
-_HINTS: Mapping[str, str] = dict.fromkeys(_VALUE_KEYS, _BELONGS_OUTSIDE)
+_LIMITS = tuple(f"budgets.{key}" for key in Budgets.__struct_fields__)
+_NO_LIMIT = 'write a number above 0, or "none" for no limit'
+_HINTS = dict.fromkeys(_VALUE_KEYS, _BELONGS_OUTSIDE) | dict.fromkeys(_LIMITS, _NO_LIMIT)
 _MODEL_KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OLLAMA_API_KEY")
 _MODEL_ADDRESSES = ("ANTHROPIC_BASE_URL", "OPENAI_BASE_URL", "OLLAMA_BASE_URL")
 _INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "VIRTUAL_ENV")
@@ -278,19 +294,8 @@ _HOST = re.compile(r"\[[0-9A-Fa-f:.]+\](?::\d{1,5})?|(?:\*\.)?[A-Za-z0-9.-]+(?::
 _PASSWORD_IN_URL = re.compile(r"://[^/@:]*:[^/@]+@")
 
 
-class _Problem(NamedTuple):
-    path: tuple[str | int, ...]
-    what: str
-    hint: str
-
-
 def _chosen(variables: Mapping[str, str], names: Iterable[str]) -> Mapping[str, str]:
     return {name: variables[name] for name in names if variables.get(name)}
-
-
-def _refuse(problems: Iterable[_Problem], lines: Lines) -> None:
-    for path, what, hint in problems:
-        raise ConfigError(f"{SETTINGS}:{line_of(lines, path)}: {what}", hint=hint)
 
 
 def _without_limits(value: object) -> object:
@@ -301,16 +306,16 @@ def _without_limits(value: object) -> object:
     return value
 
 
-def _values_of_secrets(value: object) -> Iterator[_Problem]:
+def _values_of_secrets(value: object) -> Iterator[Problem]:
     """Find values where names belong, before any other message could repeat them."""
     hint = "write [secrets.NAME], and put the value into the environment variable NAME"
     if is_table(value) and is_table(secrets := value.get("secrets")):
         for name, table in secrets.items():
             if not _looks_like_a_name(name):
                 what = "the name of a secret looks like its value"
-                yield _Problem(("secrets", name), what, hint)
+                yield Problem(("secrets", name), what, hint)
             if not is_table(table):
-                yield _Problem(("secrets", name), "a secret has a value here", hint)
+                yield Problem(("secrets", name), "a secret has a value here", hint)
 
 
 def _looks_like_a_name(text: str) -> bool:
@@ -319,37 +324,33 @@ def _looks_like_a_name(text: str) -> bool:
     return bool(_NAME.fullmatch(text)) and not (mixed and len(text) >= TOKEN_LENGTH_MIN)
 
 
-def _problems(settings: Settings) -> Iterator[_Problem]:
-    checks: tuple[Callable[[Settings], Iterator[_Problem]], ...] = (
-        _secret_problems,
-        _name_problems,
-        _url_problems,
-        _host_problems,
-        _tool_problems,
-    )
-    for check in checks:
-        yield from check(settings)
+def _problems(settings: Settings) -> Iterator[Problem]:
+    yield from _secret_problems(settings)
+    yield from _name_problems(settings)
+    yield from _url_problems(settings)
+    yield from _host_problems(settings)
+    yield from _tool_problems(settings)
 
 
-def _secret_problems(settings: Settings) -> Iterator[_Problem]:
+def _secret_problems(settings: Settings) -> Iterator[Problem]:
     for name, secret in settings.secrets.items():
         path = ("secrets", name)
         ways = {"header": secret.header, "query": secret.query, "basic": secret.basic}
         given = {way: template for way, template in ways.items() if template is not None}
         if len(given) > 1:
-            yield _Problem(path, f"`{name}` is sent in two ways", f"keep one of {', '.join(given)}")
+            yield Problem(path, f"`{name}` is sent in two ways", f"keep one of {', '.join(given)}")
         if secret.hosts and not given:
             hint = 'add header = "Authorization: Bearer {}", or query, or basic'
-            yield _Problem(path, f"`{name}` has hosts, but no way to be sent there", hint)
+            yield Problem(path, f"`{name}` has hosts, but no way to be sent there", hint)
         if given and not secret.hosts:
-            yield _Problem(path, f"`{name}` has no hosts", 'add hosts = ["api.example.com"]')
+            yield Problem(path, f"`{name}` has no hosts", 'add hosts = ["api.example.com"]')
         for way, template in given.items():
             if "{}" not in template:
                 hint = "put {} where the value belongs; the value itself stays in the environment"
-                yield _Problem((*path, way), f"`{way}` of `{name}` looks like a value", hint)
+                yield Problem((*path, way), f"`{way}` of `{name}` looks like a value", hint)
 
 
-def _name_problems(settings: Settings) -> Iterator[_Problem]:
+def _name_problems(settings: Settings) -> Iterator[Problem]:
     names = {
         ("mail", "password_secret"): settings.mail.password_secret,
         ("journal", "url_secret"): settings.journal.url_secret,
@@ -358,10 +359,10 @@ def _name_problems(settings: Settings) -> Iterator[_Problem]:
     for path, name in names.items():
         if name is not None and not _looks_like_a_name(name):
             hint = "write the NAME of an environment variable, and put the value there"
-            yield _Problem(path, f"`{'.'.join(path)}` looks like a value", hint)
+            yield Problem(path, f"`{'.'.join(path)}` looks like a value", hint)
 
 
-def _url_problems(settings: Settings) -> Iterator[_Problem]:
+def _url_problems(settings: Settings) -> Iterator[Problem]:
     urls = {
         ("mail", "smtp"): settings.mail.smtp,
         ("mail", "imap"): settings.mail.imap,
@@ -370,10 +371,10 @@ def _url_problems(settings: Settings) -> Iterator[_Problem]:
     for path, url in urls.items():
         if url and _PASSWORD_IN_URL.search(url):
             hint = "take the password out of the file; [mail] has `user` and `password_secret`"
-            yield _Problem(path, f"`{'.'.join(path)}` holds a password", hint)
+            yield Problem(path, f"`{'.'.join(path)}` holds a password", hint)
 
 
-def _host_problems(settings: Settings) -> Iterator[_Problem]:
+def _host_problems(settings: Settings) -> Iterator[Problem]:
     lists = {
         ("egress", "allow"): settings.egress.allow,
         **{("secrets", name, "hosts"): one.hosts for name, one in settings.secrets.items()},
@@ -382,20 +383,15 @@ def _host_problems(settings: Settings) -> Iterator[_Problem]:
         for index, host in enumerate(hosts):
             if not _HOST.fullmatch(host):
                 hint = "write host or host:port, without https:// and without a path"
-                yield _Problem(
-                    (*path, index), f"`{'.'.join(path)}` has an entry that is no host", hint
-                )
+                what = f"`{'.'.join(path)}` has an entry that is no host"
+                yield Problem((*path, index), what, hint)
 
 
-def _tool_problems(settings: Settings) -> Iterator[_Problem]:
+def _tool_problems(settings: Settings) -> Iterator[Problem]:
+    words = {"untrusted", "trusted"}
     for name, tool in settings.tools.items():
-        match tool.returns:
-            case None:
-                continue
-            case str() as whole:
-                wrong = whole not in {"untrusted", "trusted"}
-            case fields:
-                wrong = not set(fields.values()) <= {"untrusted", "trusted", "record"}
-        if wrong:
+        said = "untrusted" if tool.returns is None else tool.returns
+        known = said in words if isinstance(said, str) else {*said.values()} <= {*words, "record"}
+        if not known:
             hint = 'write returns = "untrusted", "trusted", or { FIELD = "record" }'
-            yield _Problem(("tools", name, "returns"), f"`{name}` returns nothing we know", hint)
+            yield Problem(("tools", name, "returns"), f"`{name}` returns nothing we know", hint)

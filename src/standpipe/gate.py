@@ -13,7 +13,7 @@ from standpipe.execution.executor import Executor
 from standpipe.governor.recovery import Recovery, Refresh, Retry, Wait
 from standpipe.ids import alternate_id
 from standpipe.journal.record import Record
-from standpipe.journal.views import Decide, Doubt, Intend, Reconcile, Repeat, Settle, Step
+from standpipe.journal.views import Decide, Doubt, Intend, LeaveOut, Reconcile, Repeat, Settle, Step
 from standpipe.outcomes.classify import judge
 from standpipe.outcomes.outcome import Outcome, Unknown
 from standpipe.policy.arguments import complaint
@@ -33,7 +33,8 @@ class Gate:
     async def perform(self, action: Action) -> Outcome:
         """Perform `action` and tell what became of it; asked again, tell the same."""
         while isinstance(await self.admit(action), Allow):
-            done = await self.executor.attempt(action, key=self.record.key(action))
+            key, paused = self.record.key(action), await self.record.outlook.refusals.paused()
+            done = await self.executor.attempt(action, key=key, paused=paused)
             if not await self.follow(action, await self.settle(action, done)):
                 break
         if alternate := self.record.alternate(action):
@@ -48,7 +49,7 @@ class Gate:
         elif isinstance(step, Decide):
             step = await self.record.decide(action, step, self.rules, self.executor.prepare)
         match step:
-            case Intend(attempt) if await self.record.hold_off(action):
+            case Intend(attempt) if await self.record.may_start(action):
                 await self.record.intend(action, attempt, tree=await self.executor.prepare(action))
                 return Allow("intended")
             case Repeat():
@@ -64,9 +65,9 @@ class Gate:
         """Do what was chosen; return whether the action is to be admitted once more."""
         match recovery:
             case Retry(delay_seconds=delay) | Wait(delay_seconds=delay):
-                return await self.record.wait(delay)
+                return await self.record.wait(delay, action)
             case Refresh():
-                await self.executor.refresh(action.tool)
+                await self.record.refresh(action, self.executor.refresh)
                 return True
             case _:
                 return isinstance(self.record.told(action), Unknown)
@@ -75,14 +76,20 @@ class Gate:
         """Find out what an attempt nobody saw the end of came to; then return what may happen next."""
         match step := self.record.next(action):
             case Reconcile(attempt):
-                await self.record.let_it_arrive(action)
+                await self.record.doubts.let_it_arrive(action)
                 found = await self.executor.verify(action, key=self.record.key(action))
-                await self.record.verified(action, attempt, found, await self.executor.left_over())
+                await self.record.doubts.verified(
+                    action, attempt, found, await self.executor.left_over()
+                )
             case Doubt(attempt):
-                await self.record.doubt(action, attempt)
+                await self.record.doubts.doubt(action, attempt)
             case Settle() as said:
                 found = await self.executor.verify(action, key=self.record.key(action))
-                await self.record.answered(action, said, found, await self.executor.left_over())
+                await self.record.doubts.answered(
+                    action, said, found, await self.executor.left_over()
+                )
+            case LeaveOut(by):
+                await self.record.leave_out(action, by)
             case _:
                 return step
         return self.record.next(action)

@@ -22,7 +22,7 @@ from standpipe.actions import Action, Integrity, Tool
 from standpipe.clock import Clock, SystemClock, stamp
 from standpipe.config import SECRET_LENGTH_MIN, Settings, environment, find_home, load_settings
 from standpipe.desk.blockers import blocker_rows
-from standpipe.desk.liveness import started
+from standpipe.desk.liveness import alive, started
 from standpipe.desk.report import Report, report
 from standpipe.engines.inline import InlineEngine
 from standpipe.errors import ConfigError, NotFoundError
@@ -45,6 +45,7 @@ from standpipe.journal.journal import Journal, Listener
 from standpipe.journal.outlook import Outlook, spent
 from standpipe.journal.projections import RUNS, RunRow, read_row
 from standpipe.journal.record import Record
+from standpipe.journal.refusals import Refusals
 from standpipe.journal.store import Store
 from standpipe.journal.verify import must_be_whole
 from standpipe.journal.views import created, interrupted_tree, open_blockers, session_label
@@ -53,6 +54,7 @@ from standpipe.memory.decisions import Decisions
 from standpipe.memory.tasks import Tasks
 from standpipe.memory.upkeep import Upkeep, acceptance_of, goal_of
 from standpipe.security.checklist import Checklist
+from standpipe.security.credentials import Credentials
 from standpipe.security.preflight import refuse_unusable
 from standpipe.security.secrets import Masker
 from standpipe.stores.sqlite import SqliteStore
@@ -66,7 +68,6 @@ from standpipe.tools.overrides import (
 )
 
 if TYPE_CHECKING:
-    from pydantic_ai.messages import ModelResponse
     from pydantic_ai.models import Model
 
 STATE_FOLDER = ".standpipe"
@@ -93,6 +94,7 @@ class Runtime:
     executor: Executor
     tools: Mapping[str, Tool]
     masker: Masker
+    given: Credentials
     credentials: Mapping[str, str]
     model: str | None  # said for this run; otherwise what the run began with, or the settings say
     agents: dict[str, AgentTools] = field(default_factory=dict[str, AgentTools])
@@ -113,7 +115,9 @@ class Runtime:
         Upkeep(folder).prepare()
         environment.quieten_libraries()
         known = environment.take_secrets(settings)
+        credentials = environment.take_model_credentials()
         refuse_unusable(settings, known)
+        key = digest(str(folder).encode()).encode()
         runtime = cls(
             home=folder,
             settings=settings,
@@ -121,8 +125,9 @@ class Runtime:
             store=open_store(folder, create=True),
             executor=Executor(clock=clock or SystemClock()),
             tools={},
-            masker=Masker(known, key=digest(str(folder).encode()).encode()),
-            credentials=environment.take_model_credentials(),
+            masker=Masker(known, key=key),
+            given=Credentials({**credentials, **known}, settings.secrets, key=key),
+            credentials=credentials,
             model=model,
         )
         for name, value in runtime.credentials.items():
@@ -176,7 +181,7 @@ class Runtime:
             hint = 'set `model = "..."` in standpipe.toml, or say --model script:story.yaml'
             raise ConfigError("standpipe.toml: no model is set", hint=hint)
         # A wrong name or key, and a brain that cannot be read, are told before anything starts.
-        self._build_model(model, lambda: 0)
+        self._models(model, lambda: 0)
         Brain.open(self.home).boot()
         check_scope(scope, self.tools)
         number = await self.store.number("task")
@@ -226,6 +231,7 @@ class Runtime:
 
     async def _work(self, journal: Journal, asked: RunCreated) -> End:
         from standpipe.adapters.instructions import instructions  # noqa: PLC0415 -- loads the model client
+        from standpipe.adapters.providers import close, price_of  # noqa: PLC0415 -- as above
         from standpipe.adapters.pydantic_ai import run_segment  # noqa: PLC0415 -- 1.5 s
         from standpipe.adapters.session import Session  # noqa: PLC0415 -- as above
 
@@ -236,15 +242,20 @@ class Runtime:
             gate=Gate(record=record, executor=self.executor, tool=self.tools.__getitem__),
             tools=self.tools,
             model=model_name,
+            fallbacks=self.settings.failures.fallback_models,
             mask=self.masker.mask,
-            price=_price,
+            price=price_of,
+            depends=record.outlook.refusals.depends,
             model_seconds=self.settings.failures.model_seconds,
             over_budget=lambda: over(record.outlook.limits, spent(journal, self.clock.now())),
         )
-        model = self._build_model(model_name, lambda: session.number)
-        return await run_segment(
-            session, model, instructions=instructions(await self._boot(journal, asked))
-        )
+        models = self._models(model_name, lambda: session.number)
+        told = instructions(await self._boot(journal, asked))
+        try:
+            main = models[model_name]
+            return await run_segment(session, main, instructions=told, fallbacks=models)
+        finally:
+            await close(models.values())
 
     async def _boot(self, journal: Journal, asked: RunCreated) -> str:
         """Return what the run was told at its beginning; a resumed run is told the same."""
@@ -266,10 +277,11 @@ class Runtime:
         """A wait whose time has come answers itself; another model answers why the old one failed."""
         now = stamp(self.clock.now())
         other = self.model if self.model != asked.model else None
+        models = {asked.model, *self.settings.failures.fallback_models}
         for blocker, body in open_blockers(journal.entries).items():
             if body.kind == "wait" and body.expires_at <= now:
                 await self.store.post(journal.run, [Draft(blocker, AnswerGiven("resume", "clock"))])
-            elif other and body.kind == "failure" and body.tool == asked.model:
+            elif other and body.kind == "failure" and body.tool in models:
                 said = AnswerGiven(f"go on with {other}", "operator")
                 await self.store.post(journal.run, [Draft(blocker, said)])
         await journal.refresh()
@@ -294,7 +306,10 @@ class Runtime:
                 minutes=budgets.minutes,
                 cost_usd=budgets.cost_usd,
             ),
-            tools=tuple(self.tools),
+            refusals=Refusals(
+                store=self.store, clock=self.clock, alive=alive, credentials=self.given.given
+            ),
+            tools=self.tools,
             egress=self.settings.egress.allow,
             wait_seconds_max=failures.visible_seconds,
             trusted=(asked.task,),
@@ -321,11 +336,12 @@ class Runtime:
             mask=self.masker.mask,
         )
 
-    def _build_model(self, name: str, next_turn: Callable[[], int]) -> "Model":
-        from standpipe.adapters.providers import build_model  # noqa: PLC0415 -- loads the model client
+    def _models(self, name: str, next_turn: Callable[[], int]) -> "Mapping[str, Model]":
+        from standpipe.adapters.providers import build_models  # noqa: PLC0415 -- loads the model client
 
-        return build_model(
+        return build_models(
             name,
+            self.settings.failures.fallback_models,
             home=self.home,
             credentials=self.credentials,
             timeout_seconds=self.settings.failures.model_seconds,
@@ -358,8 +374,12 @@ class Runtime:
             workspace=Workspace(workspace, self.home / STATE_FOLDER / "blobs"),
             inner={tool.name: self._inner(tool.name) for tool in TOOLS},
             mask=self.masker.mask,
-            on_secret=self.masker.add,
+            on_secret=self._renewed,
         )
+
+    def _renewed(self, name: str, value: str) -> None:
+        self.masker.add(name, value)
+        self.given.renew(name, value)
 
     def _inner(self, name: str) -> Inner:
         async def perform(action: Action) -> object:
@@ -388,11 +408,3 @@ class Runtime:
 
 def _jitter() -> float:
     return secrets.randbelow(1_000_000) / 1_000_000
-
-
-def _price(response: "ModelResponse") -> float | None:
-    from standpipe.adapters.providers import price  # noqa: PLC0415 -- loads price tables
-
-    return price(
-        response.model_name or "", response.usage, provider=response.provider_name, url=response.provider_url
-    )  # fmt: skip

@@ -36,7 +36,10 @@ class Outside(ScriptedExecutor):
 
     ledger: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
 
-    async def attempt(self, action: Action, *, key: str) -> Done:
+    async def attempt(
+        self, action: Action, *, key: str, paused: Mapping[str, float] | None = None
+    ) -> Done:
+        del paused
         self.ledger.setdefault(action.tool.name, []).append(key)
         return Done(Returned(f"receipt {key}"))
 

@@ -268,7 +268,8 @@ async def test_a_worker_has_a_clean_environment_and_nothing_of_ours_open(home: P
     told = msgspec.convert(result.value, dict[str, object])
     assert set(msgspec.convert(told["environment"], list[str])) <= {"LANG", "LC_CTYPE", "PATH"}
     assert (told["cwd"], told["stdin"]) == (str(home), "")
-    assert told["pid"] == told["group"] == told["session"]
+    assert told["pid"] == told["group"] != os.getpgrp()
+    assert told["session"] not in (told["pid"], os.getsid(0))
     assert "run.lock" not in str(told["open"])
 
 

@@ -22,6 +22,7 @@ from standpipe.execution.executor import Executor
 from standpipe.execution.manifests import tools_of
 from standpipe.tools import files as file_tools
 
+SETTINGS = "standpipe.toml"
 GARBAGE = bytes(range(256)) * 8
 TOOL = '@sp.tool(effect="read")\ndef look() -> str:\n    """Look."""\n    return ""\n'
 
@@ -111,19 +112,60 @@ def folder(name: str) -> Break:
     return put
 
 
+def said(tool: str, text: str) -> Break:
+    """Write standpipe.toml with a table about a tool, from its third line on."""
+    return write(SETTINGS, f'model = "script:story.yaml"\n[tools.{tool}]\n{text}\n')
+
+
+def read(options: str) -> Break:
+    return tools(TOOL.replace('effect="read"', f'effect="read", {options}'))
+
+
 def tools(text: str) -> Break:
     return write("tools.py", f"import standpipe as sp\n\n{text}")
 
 
-SETTINGS = "standpipe.toml"
 HOMES: dict[str, tuple[Break, str]] = {
     "toml syntax": (edit(SETTINGS, "[egress]", "[egress"), "standpipe.toml:11: expected ']'"),
     "toml key": (edit(SETTINGS, "actions =", "acton ="), "standpipe.toml:7: unknown key `acton`"),
     "toml type": (edit(SETTINGS, "200", '"many"'), "standpipe.toml:7: `budgets.actions` is not"),
     "toml negative": (edit(SETTINGS, "200", "-3"), "standpipe.toml:7: `budgets.actions` is not"),
     "toml nan": (edit(SETTINGS, "minutes = 30", "minutes = nan"), "standpipe.toml:8: "),
+    "toml no budget": (edit(SETTINGS, "200", "0"), "standpipe.toml:7: `budgets.actions` is not"),
+    "toml endless": (edit(SETTINGS, "minutes = 30", "minutes = inf"), "standpipe.toml:8: "),
+    "toml same way": (write(SETTINGS, "[failures]\nsame_way = 11\n"), "standpipe.toml:2: "),
+    "toml visible": (write(SETTINGS, "[failures]\nvisible_seconds = 601\n"), "standpipe.toml:2: "),
+    "toml timeout": (said("read_file", "timeout = 90000"), "standpipe.toml:3: `tools.read_file."),
+    "toml poll": (said("read_file", "poll = -1"), "standpipe.toml:3: `tools.read_file.poll` is"),
+    "toml poll on once": (
+        said("write_file", 'effect = "once"\npoll = 5'),
+        "standpipe.toml:4: [tools.write_file]: `poll` on a tool that is `once`",
+    ),
+    "toml kind": (
+        said("read_file", 'expected = ["not_fuond"]'),
+        "standpipe.toml:3: [tools.read_file]: `expected` names `not_fuond`",
+    ),
+    "toml alternate": (
+        said("read_file", 'alternates = ["read_flie"]'),
+        "standpipe.toml:3: [tools.read_file]: `alternates` names `read_flie`",
+    ),
+    "toml circle": (
+        said(
+            "read_file",
+            'alternates = ["list_files"]\n[tools.list_files]\nalternates = ["read_file"]',
+        ),
+        "standpipe.toml:3: [tools.read_file]: `alternates` go round in a circle",
+    ),
+    "toml arguments": (
+        said("read_file", 'alternates = ["write_file"]'),
+        "standpipe.toml:3: [tools.read_file]: `alternates` names `write_file`, which wants `content`",
+    ),
+    "toml refresh": (
+        said("read_file", 'refresh = "renew"'),
+        "standpipe.toml:3: unknown key `refresh`",
+    ),
     "toml bytes": (write(SETTINGS, GARBAGE), "this is not UTF-8 text"),
-    "toml endless": (write(SETTINGS, "# x\n" * 100_000), "is larger than"),
+    "toml too long": (write(SETTINGS, "# x\n" * 100_000), "is larger than"),
     "toml folder": (folder(SETTINGS), "is a folder, not a file"),
     "no model": (write(SETTINGS, ""), "no model is set"),
     "story syntax": (write("story.yaml", "turns:\n  - call: {a\n b"), "story.yaml:4: "),
@@ -152,6 +194,20 @@ TOOLS: dict[str, tuple[Break, str]] = {
         tools(TOOL.replace('"read"', '"once", control=["to"]')),
         "tool `look`: `control` names `to`",
     ),
+    "tools option": (read("timout=5"), "tools.py:3: tool `look`: unknown option `timout`"),
+    "tools timeout": (read("timeout=-1"), "tools.py:3: tool `look`: `timeout`: expected"),
+    "tools same way": (read("same_way=11"), "tools.py:3: tool `look`: `same_way`: expected"),
+    "tools poll": (read("poll=90_000"), "tools.py:3: tool `look`: `poll`: expected"),
+    "tools poll on once": (
+        tools(TOOL.replace('effect="read"', "poll=5")),
+        "tools.py:3: tool `look`: `poll` on a tool that is `once`",
+    ),
+    "tools kind": (read('expected=["found"]'), "tools.py:3: tool `look`: `expected` names `found`"),
+    "tools alternate": (read('alternates=["loop"]'), "tools.py:3: tool `look`: `alternates` names"),
+    "tools circle": (read('alternates=["look"]'), "tools.py:3: tool `look`: `alternates` go round"),
+    "tools arguments": (read('alternates=["read_file"]'), "`read_file`, which wants `path`"),
+    "tools no refresh": (read("refresh=renew"), "tools.py:3: NameError: name 'renew' is not"),
+    "tools refresh": (read('refresh="renew"'), "tools.py:3: tool `look`: `refresh`: expected"),
     "tools own name": (tools(TOOL.replace("look", "done")), "`done` is the agent's own tool"),
     "tools bytes": (write("tools.py", GARBAGE), "tools.py: this is not UTF-8 text"),
     "tools NUL": (write("tools.py", "x = 1\0\n"), "tools.py: "),

@@ -1,25 +1,38 @@
 """Real SDK clients against a loopback provider: one request of ours is one request on the wire."""
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic_ai.exceptions import AgentRunError
-from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models import Model, ModelRequestParameters
 
 from standpipe.actions import Fault
-from standpipe.adapters.providers import build_model, fault_of
+from standpipe.adapters.http_client import PageError, found_in
+from standpipe.adapters.model_requests import (
+    AnswerCutError,
+    AskedOnce,
+    ModelSilentError,
+    StreamCutError,
+)
+from standpipe.adapters.providers import build_model, close, fault_of
 from standpipe.outcomes.outcome import Kind
+from standpipe.testing import Fault as Answered, FaultServer
+from standpipe.testing.faults.fault import Reply
 from standpipe.testing.providers import (
     CHAT,
     MESSAGES,
     Answer,
+    Broken,
     Hang,
     Page,
     ProviderServer,
+    Step,
     ToolCall,
     Trouble,
 )
@@ -31,7 +44,7 @@ PATHS = {
     "anthropic:claude-sonnet-4-6": MESSAGES,  # large answers: Pydantic AI asks for a stream
 }
 NAMES = tuple(PATHS)
-
+Way = Callable[[str, ProviderServer], Awaitable[ModelResponse]]
 
 KEYS = {"OPENAI_API_KEY": "sk-o", "ANTHROPIC_API_KEY": "sk-a"}
 
@@ -50,6 +63,28 @@ async def ask(name: str, server: ProviderServer, timeout_seconds: float = 10.0) 
     async with build(name, server.credentials, timeout_seconds) as model:
         messages = [ModelRequest.user_text_prompt("hello")]
         return await model.request([*messages], None, ModelRequestParameters())
+
+
+async def ask_once(
+    name: str,
+    server: ProviderServer | FaultServer,
+    model_seconds: float = 10.0,
+    silent_seconds: float = 10.0,
+) -> ModelResponse:
+    """Ask as a run does: streamed, and left when it is silent."""
+    model = build(name, server.credentials)
+    asked = AskedOnce(model, model_seconds=model_seconds, silent_seconds=silent_seconds)
+    messages: list[ModelMessage] = [ModelRequest.user_text_prompt("hello")]
+    try:
+        return await asked.request(messages, None, ModelRequestParameters())
+    finally:
+        await close([model])
+
+
+async def raised(name: str, server: ProviderServer, way: Way) -> Exception:
+    with pytest.raises(Exception) as caught:  # noqa: PT011 -- which one it is depends on the SDK
+        await way(name, server)
+    return caught.value
 
 
 async def fail(name: str, server: ProviderServer, timeout_seconds: float = 10.0) -> Fault:
@@ -84,12 +119,105 @@ async def test_a_refusal_is_one_request_and_a_fault_with_status_and_body(
     assert fault.cause.url == server.url + PATHS[name]
 
 
+@pytest.mark.parametrize("way", [ask, ask_once], ids=["whole", "streamed"])
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_page_instead_of_an_answer_is_one_request_and_a_fault(name: str) -> None:
+async def test_a_page_instead_of_an_answer_is_one_request_and_kept(name: str, way: Way) -> None:
     with ProviderServer([Page()]) as server:
-        fault = await fail(name, server)
+        error = await raised(name, server, way)
+    found = found_in(error, PageError)
+    assert found
+    assert "Bad gateway" in found.page
     assert len(server.requests) == 1
-    assert fault.type in {"UnexpectedModelBehavior", "ModelAPIError"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "step",
+    [
+        Trouble(Kind.CREDENTIAL),
+        Trouble(Kind.RATE_LIMITED, retry_after_seconds=1),
+        Trouble(Kind.QUOTA),
+        Trouble(Kind.OVERLOADED),
+        Page(status=502),
+        Broken(Answer("hello"), by="error"),
+        Broken(Answer("hello"), by="reset"),
+        Broken(Answer("hello"), by="cut"),
+    ],
+    ids=["401", "429", "quota", "529", "502", "error-event", "reset", "cut"],
+)
+async def test_a_streamed_request_that_fails_is_one_request(name: str, step: Step) -> None:
+    with ProviderServer([step]) as server:
+        await raised(name, server, ask_once)
+    assert [request.path for request in server.requests] == [PATHS[name]]
+    assert server.requests[0].body["stream"] is True
+
+
+@pytest.mark.parametrize("name", ["openai:gpt-test", "anthropic:claude-test"])
+@pytest.mark.parametrize(
+    "step", [Hang(), Broken(Answer("hello"), by="silence")], ids=["first", "next"]
+)
+async def test_silence_is_noticed_before_the_first_event_and_between_two(
+    name: str, step: Step
+) -> None:
+    with ProviderServer([step]) as server:
+        with pytest.raises(ModelSilentError, match=r"nothing came for 0\.3 s"):
+            await ask_once(name, server, silent_seconds=0.3)
+        assert len(server.requests) == 1
+
+
+async def test_an_answer_that_never_ends_has_a_deadline_too() -> None:
+    pings = Reply(body=": ping\n" * 10_000, media="text/event-stream")
+    with FaultServer() as server:
+        server.script(MESSAGES, replace(Answered.slow(pause_seconds=0.02), reply=pings))
+        with pytest.raises(ModelSilentError, match="no whole answer within 2 s"):
+            await ask_once("anthropic:claude-test", server, model_seconds=2.0)
+
+
+async def test_a_stream_that_ends_before_the_answer_does_is_no_answer() -> None:
+    chunk = {
+        "id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m",
+        "choices": [{"index": 0, "delta": {"content": "half of"}, "finish_reason": None}],
+    }  # fmt: skip
+    with FaultServer() as server:
+        said = f"data: {json.dumps(chunk)}\n\n"
+        server.script(CHAT, Answered.ok(said, media="text/event-stream"))
+        with pytest.raises(StreamCutError):
+            await ask_once("openai:gpt-test", server)
+
+
+async def test_a_server_that_cannot_stream_is_asked_for_the_whole() -> None:
+    whole = {
+        "id": "1", "object": "chat.completion", "created": 1, "model": "m",
+        "choices": [
+            {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hi"}}
+        ],
+    }  # fmt: skip
+    with FaultServer() as server:
+        server.script(CHAT, Answered.ok(json.dumps(whole)))
+        response = await ask_once("openai:gpt-test", server)
+    assert response.text == "hi"
+    asked = [json.loads(seen.body) for seen in server.requests]
+    assert [body.get("stream", False) for body in asked] == [True, False]
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_an_answer_cut_inside_a_call_or_before_a_word_is_none(name: str) -> None:
+    call = ToolCall("write_file", '{"path": "a", "content": "the be')
+    cut, empty = Answer(calls=(call,), stop="length"), Answer(stop="length")
+    with ProviderServer([cut, empty, Answer("a long story", stop="length")]) as server:
+        with pytest.raises(AnswerCutError, match="inside a call of `write_file`"):
+            await ask_once(name, server)
+        with pytest.raises(AnswerCutError, match="before anything was said"):
+            await ask_once(name, server)
+        assert (await ask_once(name, server)).text == "a long story"
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_call_that_is_whole_although_the_answer_was_cut_is_a_call(name: str) -> None:
+    whole = Answer(calls=(ToolCall("read_file", {"path": "a"}),), stop="length")
+    with ProviderServer([whole]) as server:
+        response = await ask_once(name, server)
+    assert [call.args_as_dict() for call in response.tool_calls] == [{"path": "a"}]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -92,8 +92,22 @@ def test_an_empty_file_has_every_default(tmp_path: Path) -> None:
         ("[tools]\na = {effect = 'read'}\nb = {polcy = 'ask'}\n", 3, "did you mean `policy`?"),
         ("[tools.b]\neffect = 'onec'\n", 2, "one of idempotent, once, read"),
         ("[tools.b]\nreturns = 'truted'\n", 2, "trusted"),
-        ("[budgets]\nminutes = 0\n", 2, "number > 0"),
-        ("[budgets]\nmodel_calls = 'many'\n", 2, "write an integer"),
+        ("[budgets]\nminutes = 0\n", 2, '"none" for no limit'),
+        ("[budgets]\nmodel_calls = 'many'\n", 2, '"none" for no limit'),
+        ("[budgets]\nactions = 0\n", 2, '"none" for no limit'),
+        ("[budgets]\nminutes = inf\n", 2, '"none" for no limit'),
+        ("[budgets]\ncost_usd = -1\n", 2, '"none" for no limit'),
+        ("[failures]\nsame_way = 0\n", 2, ">= 1"),
+        ("[failures]\nvisible_seconds = 601\n", 2, "<= 600"),
+        ("[failures]\nvisible_seconds = 0\n", 2, "> 0"),
+        ("[failures]\nmodel_seconds = 86401\n", 2, "<= 86400"),
+        ("[tools.b]\ntimeout = 86401\n", 2, "<= 86400"),
+        ("[tools.b]\ntimeout = -1\n", 2, "> 0"),
+        ("[tools.b]\npoll = inf\n", 2, "<= 86400"),
+        ("[tools.b]\npoll = nan\n", 2, "> 0"),
+        ("[tools.b]\nsame_way = 11\n", 2, "<= 10"),
+        ("[tools.b]\nverify_after_seconds = -1\n", 2, ">= 0"),
+        ("[tools.b]\nrefresh = 'renew'\n", 2, "known: effect"),
         ("[failures]\nsame_way = 11\n", 2, "<= 10"),
         ("[egress]\nallow = ['https://a.example/x']\n", 2, "without https://"),
         ("[sql.shop]\nread = {orders = ['id']}\n", 1, "add `url` here"),
@@ -145,6 +159,13 @@ def test_a_secret_value_in_the_file_is_refused_and_never_repeated(
 )
 def test_a_secret_says_where_it_goes_and_in_exactly_one_way(tmp_path: Path, table: str) -> None:
     assert "`A`" in refusal(tmp_path, f"[secrets.A]\n{table}\n").message
+
+
+def test_a_key_is_found_in_the_file_again(tmp_path: Path) -> None:
+    settings = load(tmp_path, "[tools.b]\neffect = 'read'\nalternates = ['c']\n")
+    assert settings.place("tools", "b", "alternates") == "standpipe.toml:3"
+    assert settings.place("tools", "b", "poll") == "standpipe.toml:1"
+    assert Settings().place("tools", "b") == "standpipe.toml"
 
 
 def test_a_missing_home_says_how_to_make_one(tmp_path: Path) -> None:

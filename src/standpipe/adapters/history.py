@@ -63,17 +63,22 @@ def response_entry(
     response: ModelResponse, *, number: int, model: str, cost_usd: float | None
 ) -> ModelResponded:
     """Write down what the model said."""
-    said = " ".join(part.content for part in response.parts if isinstance(part, TextPart))
+    text = said(response)
     return ModelResponded(
         number=number,
         message=ModelMessagesTypeAdapter.dump_python([response], mode="json")[0],
-        model=response.model_name or model,
-        say="" if said == SILENCE else said,
+        model=model,
+        say="" if text == SILENCE else text,
         calls=len(calls(response)),
         input_tokens=response.usage.input_tokens,
         output_tokens=response.usage.output_tokens,
         cost_usd=cost_usd,
     )
+
+
+def said(response: ModelResponse) -> str:
+    """Return the words of a response."""
+    return " ".join(part.content for part in response.parts if isinstance(part, TextPart))
 
 
 def calls(response: ModelResponse) -> list[ToolCallPart]:
@@ -100,8 +105,8 @@ def mend(response: ModelResponse, *, run: str, number: int) -> ModelResponse:
             parts.append(replace(part, tool_call_id=own))
         else:
             parts.append(part)
-    said = any(isinstance(part, TextPart) and part.content.strip() for part in parts)
-    if not seen and not said:
+    spoke = any(isinstance(part, TextPart) and part.content.strip() for part in parts)
+    if not seen and not spoke:
         parts = [*(part for part in parts if not isinstance(part, TextPart)), TextPart(SILENCE)]
     return replace(response, parts=parts)
 

@@ -1,41 +1,47 @@
-"""One request to the model: its deadline, and what its failure means.
+"""One request to a model: streamed, so that its silence is heard, and no answer taken for more than it is.
 
-Rule 1: an SDK's timeout limits silence only, so a whole answer has a deadline of its own.
-Rule 2: nobody in the run can find a way around the model: what the table would tell the agent is put
-to a person. A script that is at its end is the exception, since no answer can make it longer.
+Rule 1: silence is measured on the wire, where an SSE ping counts: a model that thinks is not silent.
+Rule 2: the whole answer has a deadline too; a client's timeout only limits the time between two bytes.
+Rule 3: an answer that ended early, for whatever reason, is a failure. Half a call is never made.
 """
 
 import asyncio
-from typing import Any
+import json
+from typing import Any, cast
 
-from msgspec.structs import replace
-from pydantic_ai.exceptions import ContentFilterError
-from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.exceptions import ContentFilterError, ModelTimeoutError
+from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 
-from standpipe.actions import Effect, Tool
-from standpipe.adapters.providers import fault_of
-from standpipe.adapters.script import ScriptEnded
-from standpipe.governor.recovery import Escalate, Recovery, Retry, Return, Stop, recover
-from standpipe.outcomes.classify import classify
-from standpipe.outcomes.outcome import Failed, Kind, Phase
-from standpipe.outcomes.reading import host_of
+from standpipe.adapters.history import said
+from standpipe.adapters.http_client import STREAMED, NotStreamedError, found_in
 
-UNREACHABLE_ATTEMPTS_MAX = 5  # over about 20 s; nothing is sent by any of them
+SILENT_SECONDS = 20.0
 
 
 class ModelSilentError(Exception):
-    """No whole answer within the deadline."""
+    """Nothing came for too long, or no whole answer in all the time there was."""
 
 
-class UnderDeadline(WrapperModel):
-    """Ask the wrapped model, and leave it once the deadline is over."""
+class AnswerCutError(Exception):
+    """The model reached its output limit inside a call, or before it had said anything."""
 
-    def __init__(self, wrapped: Model[Any], seconds: float) -> None:
+
+class StreamCutError(Exception):
+    """The stream ended before the answer did."""
+
+
+class AskedOnce(WrapperModel):
+    """Ask the wrapped model for one answer, and leave it once it is silent."""
+
+    def __init__(
+        self, wrapped: Model[Any], *, model_seconds: float, silent_seconds: float = SILENT_SECONDS
+    ) -> None:
         super().__init__(wrapped)
-        self._seconds = seconds
+        self._model_seconds = model_seconds
+        self._silent_seconds = min(silent_seconds, model_seconds)
 
     async def request(
         self,
@@ -43,65 +49,74 @@ class UnderDeadline(WrapperModel):
         model_settings: ModelSettings | None,
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
-        asked = super().request(messages, model_settings, model_request_parameters)
-        deadline = asyncio.timeout(self._seconds)
+        asked = self._answer(messages, model_settings, model_request_parameters)
+        deadline = asyncio.timeout(self._model_seconds)
         try:
             async with deadline:
                 response = await asked
         except TimeoutError as error:
-            if not deadline.expired():  # the client's own timeout
+            if not deadline.expired():
                 raise
-            raise ModelSilentError(f"no whole answer within {self._seconds:g} s") from error
-        if response.finish_reason == "content_filter" and not response.tool_calls:
-            raise ContentFilterError("the provider refused to answer")
+            raise ModelSilentError(f"no whole answer within {self._model_seconds:g} s") from error
+        except ModelTimeoutError as error:
+            if error.phase != "read":  # it was never reached, which is no silence
+                raise
+            raise ModelSilentError(f"nothing came for {self._silent_seconds:g} s") from error
+        _refuse_incomplete(response)
+        return response
+
+    async def _answer(
+        self,
+        messages: list[ModelMessage],
+        settings: ModelSettings | None,
+        parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        if self.wrapped.provider is None:  # it answers from this machine: a script
+            return await self.wrapped.request(messages, settings, parameters)
+        try:
+            return await self._streamed(messages, settings, parameters)
+        except Exception as error:
+            # A server that cannot stream has answered as a whole; nobody read it, so it is asked for that.
+            if not found_in(error, NotStreamedError):
+                raise
+        whole = cast("ModelSettings", {**(settings or {}), "timeout": self._model_seconds})
+        return await self.wrapped.request(messages, whole, parameters)
+
+    async def _streamed(
+        self,
+        messages: list[ModelMessage],
+        settings: ModelSettings | None,
+        parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        own = {"timeout": self._silent_seconds, "extra_headers": {"accept": STREAMED}}
+        heard = cast("ModelSettings", {**(settings or {}), **own})
+        async with self.wrapped.request_stream(messages, heard, parameters) as stream:
+            async for _ in stream:
+                pass
+        response = stream.get()  # only now its state is known
+        if response.state == "incomplete" or response.finish_reason is None:
+            raise StreamCutError("the stream ended before the answer did")
         return response
 
 
-def judged(error: Exception, *, model: str, url: str | None) -> Failed:
-    """Say what the failure of a request means, with the host and the key it is about."""
-    if isinstance(error, ModelSilentError):
-        failed = Failed(Kind.MODEL_SILENT, str(error), code="deadline", phase=Phase.SENT)
-    else:
-        failed = classify(Tool(name=model, effect=Effect.READ), fault_of(error))
-    host = failed.host or host_of(url or "")
-    return replace(failed, host=host, message=_placed(failed, host, model)) if host else failed
+def _refuse_incomplete(response: ModelResponse) -> None:
+    if response.finish_reason == "content_filter":
+        raise ContentFilterError("the provider refused to answer")
+    if response.finish_reason != "length":
+        return
+    last = response.parts[-1] if response.parts else None
+    after = f"after {response.usage.output_tokens} tokens"
+    if isinstance(last, ToolCallPart) and not _is_whole(last):
+        raise AnswerCutError(f"the answer was cut {after}, inside a call of `{last.tool_name}`")
+    if not said(response) and not response.tool_calls:
+        raise AnswerCutError(f"the answer was cut {after}, before anything was said")
 
 
-def chosen(
-    error: Exception, failed: Failed, *, model: str, attempt: int, jitter: float, wait_seconds_max: float
-) -> Recovery:  # fmt: skip
-    """Choose what happens after the failure of a request."""
-    tool = Tool(name=model, effect=Effect.READ)
-    recovery = recover(
-        failed,
-        tool=tool,
-        attempt=attempt,
-        seen=1,
-        refreshed=True,
-        jitter=jitter,
-        wait_seconds_max=wait_seconds_max,
-    )
-    if isinstance(error, ScriptEnded):
-        return Stop(error.message)
-    if failed.kind is Kind.NOT_SENT and attempt < UNREACHABLE_ATTEMPTS_MAX:
-        # A model's server that restarts must not park a night's work; nothing was sent.
-        why = f"{failed.message}; it may only be restarting"
-        return Retry(why, delay_seconds=min(2.0**attempt, 8.0) * (0.5 + jitter / 2))
-    if isinstance(recovery, Return):
-        return Escalate(
-            f"the same request would fail the same way; {failed.kind}: {failed.message}"
-        )
-    return recovery
-
-
-def _placed(failed: Failed, host: str, model: str) -> str:
-    key = f"{model.partition(':')[0].partition('-')[0].upper()}_API_KEY"
-    match failed.kind:
-        case Kind.CREDENTIAL | Kind.FORBIDDEN:
-            return f"{host} does not accept the key in `{key}`: {failed.message}"
-        case Kind.QUOTA:
-            return f"the account of the key in `{key}` has nothing left at {host}: {failed.message}"
-        case _ if host in failed.message:
-            return failed.message
-        case _:
-            return f"{host}: {failed.message}"
+def _is_whole(call: ToolCallPart) -> bool:
+    """Whether the arguments are complete; parsed ones may be the first half of something."""
+    if not isinstance(call.args, str):
+        return False
+    try:
+        return isinstance(json.loads(call.args), dict)
+    except ValueError:
+        return False

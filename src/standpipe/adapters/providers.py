@@ -8,19 +8,22 @@ Rule 4: a price nobody knows is None. A guess of 0 would switch a budget off.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Never
+from typing import Any, Never, Protocol, runtime_checkable
 
 from msgspec.structs import replace
 from pydantic_ai.exceptions import UserError
+from pydantic_ai.messages import ModelResponse
 from pydantic_ai.models import Model, infer_model, known_model_names, parse_model_id
 from pydantic_ai.providers import Provider, infer_provider
 from pydantic_ai.usage import RequestUsage
 
 from standpipe.actions import Fault
+from standpipe.adapters.http_client import look_at
 from standpipe.adapters.script import ScriptModel, load_script
-from standpipe.errors import UsageError
+from standpipe.errors import ConfigError, UsageError
 from standpipe.execution import faults
 from standpipe.files import nearest
 
@@ -30,7 +33,47 @@ OLLAMA_URL = "http://127.0.0.1:11434/v1"
 NATIVE = ("openai:", "anthropic:", "ollama:")
 NO_KEY = "no-key"  # servers on this machine ask for none; the SDK insists on one
 
+_HOOKS = {"response": [look_at]}
 BODY_MAX = 4_096  # characters of an answer that a classifier gets to read
+
+
+def build_models(
+    name: str,
+    fallbacks: Sequence[str],
+    *,
+    home: Path,
+    credentials: Mapping[str, str],
+    timeout_seconds: float,
+    next_turn: Callable[[], int],
+) -> Mapping[str, Model[Any]]:
+    """Return the model of a run and those that stand in for it, by their model strings.
+
+    Raises:
+        UsageError: one of them cannot be used.
+    """
+    build = partial(
+        build_model,
+        home=home,
+        credentials=credentials,
+        timeout_seconds=timeout_seconds,
+        next_turn=next_turn,
+    )
+    models = {name: build(name)}
+    for other in fallbacks:
+        try:
+            models.setdefault(other, build(other))
+        except UsageError as error:
+            where = "standpipe.toml: `fallback_models` in `[failures]`"
+            raise ConfigError(f"{where}: {error.message}", hint=error.hint) from None
+    return models
+
+
+async def close(models: Iterable[Model[Any]]) -> None:
+    """Close the connections of models; a client that was passed to a provider is not closed by it."""
+    for model in models:
+        client: object = getattr(model.provider, "client", None)
+        if isinstance(client, _Closes):
+            await client.close()
 
 
 def build_model(
@@ -93,12 +136,28 @@ def price(
     return None
 
 
+def price_of(response: ModelResponse) -> float | None:
+    """Return what a response cost in USD, or None where nobody knows."""
+    name, provider = response.model_name or "", response.provider_name
+    return price(name, response.usage, provider=provider, url=response.provider_url)
+
+
 def fault_of(error: BaseException) -> Fault:
-    """Return an error of a model request as data, with the body that Pydantic AI has parsed."""
+    """Return an error of a model request as data, with its address and the body that was parsed.
+
+    Pydantic AI keeps the body; the address only the SDK's own error has, which is its cause.
+    """
     fault, body = faults.fault_of(error), getattr(error, "body", None)
+    if fault.cause and not fault.url:
+        fault = replace(fault, url=fault.cause.url)
     if fault.body or body is None:
         return fault
     return replace(fault, body=faults.plain(json.dumps(body, default=str), BODY_MAX))
+
+
+@runtime_checkable
+class _Closes(Protocol):
+    async def close(self) -> None: ...
 
 
 def _script_path(name: str, home: Path) -> Path:
@@ -118,21 +177,26 @@ def _provider(kind: str, *, credentials: Mapping[str, str]) -> Provider[Any]:
         case "openai" | "openai-chat" | "openai-responses":
             url = credentials.get("OPENAI_BASE_URL")
             key = credentials.get("OPENAI_API_KEY") or (NO_KEY if url else _no_key("openai"))
-            from pydantic_ai.providers.openai import OpenAIProvider  # noqa: PLC0415 -- loads the SDK
+            from openai import DefaultAsyncHttpxClient  # noqa: PLC0415 -- loads the SDK
+            from pydantic_ai.providers.openai import OpenAIProvider  # noqa: PLC0415 -- same
 
-            return OpenAIProvider(base_url=url or OPENAI_URL, api_key=key)
+            client = DefaultAsyncHttpxClient(event_hooks=_HOOKS)
+            return OpenAIProvider(base_url=url or OPENAI_URL, api_key=key, http_client=client)
         case "anthropic":
             url = credentials.get("ANTHROPIC_BASE_URL") or ANTHROPIC_URL
             key = credentials.get("ANTHROPIC_API_KEY") or _no_key("anthropic")
+            from anthropic import DefaultAsyncHttpxClient  # noqa: PLC0415 -- same
             from pydantic_ai.providers.anthropic import AnthropicProvider  # noqa: PLC0415 -- same
 
-            return AnthropicProvider(base_url=url, api_key=key)
+            client = DefaultAsyncHttpxClient(event_hooks=_HOOKS)
+            return AnthropicProvider(base_url=url, api_key=key, http_client=client)
         case "ollama":
+            from openai import DefaultAsyncHttpxClient  # noqa: PLC0415 -- same
             from pydantic_ai.providers.ollama import OllamaProvider  # noqa: PLC0415 -- same
 
-            return OllamaProvider(
-                base_url=credentials.get("OLLAMA_BASE_URL") or OLLAMA_URL, api_key=NO_KEY
-            )
+            url = credentials.get("OLLAMA_BASE_URL") or OLLAMA_URL
+            client = DefaultAsyncHttpxClient(event_hooks=_HOOKS)
+            return OllamaProvider(base_url=url, api_key=NO_KEY, http_client=client)
         case _:
             return infer_provider(kind)
 

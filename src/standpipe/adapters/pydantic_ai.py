@@ -6,8 +6,9 @@ arguments after the decision, or repeat what was done.
 Rule 3: a tool never raises anything but ToolFailed and CallDeferred: all else cancels its siblings.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from pydantic_ai import Agent, DeferredToolRequests, ModelRequestContext, RunContext
@@ -22,17 +23,21 @@ from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from standpipe.actions import Tool
 from standpipe.adapters.history import calls, last_response, rebuild
-from standpipe.adapters.model_requests import UnderDeadline
+from standpipe.adapters.model_requests import AskedOnce
+from standpipe.adapters.plan import TooLongError
 from standpipe.adapters.session import Session, said_of
+from standpipe.governor.recovery import Escalate
 from standpipe.journal.ending import End
 from standpipe.journal.views import created
 from standpipe.outcomes.outcome import Outcome, Refused, Succeeded, Unknown
+from standpipe.outcomes.reading import host_of
 
 WHY = {"type": "string", "description": "why this is done, in one sentence; people read it"}
 NUDGE = (
     "You wrote text, and text does not end the task. If it is complete call `done(summary, evidence)`; "
     "if only a person can help call `blocked(on, needs)`; otherwise go on with the tools."
 )
+NOBODY: Mapping[str, Model[Any]] = MappingProxyType({})
 _AN_OBJECT = SchemaValidator(core_schema.dict_schema())  # the rest the gate judges, for every door
 
 
@@ -49,6 +54,7 @@ class AtTheModel(AbstractCapability[None]):
     """End, write down, mend: around every request to the model."""
 
     session: Session
+    models: Mapping[str, Model[Any]]
 
     def get_ordering(self) -> CapabilityOrdering:
         return CapabilityOrdering(position="outermost")
@@ -63,17 +69,33 @@ class AtTheModel(AbstractCapability[None]):
         await self.session.requested(request_context.messages)
         return await self.session.responded(await handler(request_context))
 
+    async def prepare_model_request(
+        self, ctx: RunContext[None], request_context: ModelRequestContext
+    ) -> ModelRequestContext:
+        del ctx
+        plan = self.session.asking.plan()
+        request_context.model = self.models[plan.model]
+        if plan.repeats:
+            error = TooLongError(f"`{plan.model}` has called exactly this request too long")
+            await self._failed(error, request_context.model)
+        request_context.messages = plan.applied(
+            request_context.messages, run=self.session.gate.record.journal.run
+        )
+        return request_context
+
     def get_wrapper_model(self, model: Model[Any]) -> Model[Any]:
-        return UnderDeadline(model, self.session.model_seconds)
+        return AskedOnce(
+            model,
+            model_seconds=self.session.model_seconds,
+            silent_seconds=self.session.silent_seconds,
+        )
 
     async def on_model_request_error(
         self, ctx: RunContext[None], *, request_context: ModelRequestContext, error: Exception
     ) -> ModelResponse:
         del ctx
-        await self.session.model_failed(error, url=request_context.model.base_url)
-        if end := await self.session.end():
-            raise SegmentEnd(end)
-        raise RetryModelRequest  # asks the model again without passing `wrap_model_request`
+        await self._failed(error, request_context.model)
+        raise RetryModelRequest  # asks again without passing `wrap_model_request`
 
     async def on_tool_validate_error(
         self, ctx: RunContext[None], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any,
@@ -81,6 +103,13 @@ class AtTheModel(AbstractCapability[None]):
     ) -> dict[str, Any]:  # fmt: skip
         del ctx, tool_def, args, error
         raise ToolFailed(said_of(await self.session.perform(call)))
+
+    async def _failed(self, error: Exception, model: Model[Any]) -> None:
+        recovery = await self.session.asking.failed(error, url=model.base_url)
+        if end := await self.session.end():
+            raise SegmentEnd(end)
+        if isinstance(recovery, Escalate):  # the question about it is another run's
+            raise SegmentEnd(End("blocked", recovery.why))
 
 
 @dataclass
@@ -133,19 +162,22 @@ def _definition(tool: Tool) -> ToolDefinition:
 async def run_segment(
     session: Session, model: Model, *, instructions: str,
     capabilities: Sequence[AbstractCapability[None]] = (),
+    fallbacks: Mapping[str, Model[Any]] = NOBODY,
 ) -> End:  # fmt: skip
-    """Take a run from where its journal is to an end.
+    """Take a run from where its journal is to an end; `fallbacks` are the models of `session.fallbacks`.
 
     Raises:
         StandpipeError: the runtime itself failed; the run can be resumed.
     """
+    models = {**fallbacks, session.model: model}
+    session.asking.hosts = {name: host_of(each.base_url or "") for name, each in models.items()}
     agent = Agent(
         model,
         deps_type=type(None),
         output_type=[str, DeferredToolRequests],
         instructions=instructions,
         toolsets=[GovernedTools(session)],
-        capabilities=[*capabilities, AtTheModel(session)],
+        capabilities=[*capabilities, AtTheModel(session, models)],
         retries={
             "tools": 1000,
             "output": 1000,

@@ -6,7 +6,7 @@ before the next request to the model.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -19,38 +19,60 @@ from pydantic_ai.messages import (
 )
 
 from standpipe.actions import Action, Tool
+from standpipe.adapters.asking import Asking
 from standpipe.adapters.history import arguments_of, calls, mend, request_entry, response_entry
-from standpipe.adapters.model_requests import chosen, judged
+from standpipe.adapters.model_requests import SILENT_SECONDS
 from standpipe.errors import StateError
 from standpipe.gate import Gate
-from standpipe.governor.fingerprint import fingerprints
-from standpipe.governor.recovery import Recovery, Retry, Stop, Wait
+from standpipe.governor.recovery import Stop
 from standpipe.journal.ending import End, must_end
-from standpipe.journal.entries import BlockedRaised, Draft, Entry, ModelFailed, ModelResponded
+from standpipe.journal.entries import BlockedRaised, Draft, Entry, ModelResponded
 from standpipe.journal.views import answers, session_label
 from standpipe.outcomes.outcome import Failed, Kind, Outcome, Refused, Succeeded, Unknown
 
 
+async def nothing(action: Action) -> str:
+    """Say that the failures of a model depend on nothing we know."""
+    del action
+    return ""
+
+
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """What one segment knows besides its gate."""
+    """What one segment knows besides its gate.
+
+    fallbacks: the models that stand in for `model`, in order. depends: what the failures of a model
+    depend on, so that it may be asked again once that has changed.
+    """
 
     gate: Gate
     tools: Mapping[str, Tool]
     model: str
+    fallbacks: Sequence[str] = ()
+    depends: Callable[[Action], Awaitable[str]] = nothing
     mask: Callable[[object], object]
     price: Callable[[ModelResponse], float | None]
     over_budget: Callable[[], str | None]
     model_seconds: float = 120.0
+    silent_seconds: float = SILENT_SECONDS
     fatal: Exception | None = None
+    asking: Asking = field(init=False)
     _calls: Sequence[ToolCallPart] = field(default=())
     _unknown: dict[str, str] = field(default_factory=dict[str, str])
     _turns: dict[str, asyncio.Lock] = field(default_factory=dict[str, asyncio.Lock])
 
+    def __post_init__(self) -> None:
+        self.asking = Asking(
+            record=self.gate.record,
+            models=tuple(dict.fromkeys((self.model, *self.fallbacks))),
+            mask=self.mask,
+            depends=self.depends,
+        )
+
     @property
     def number(self) -> int:
         """The number of the last response, from the journal, never from counting messages."""
-        return sum(isinstance(entry.body, ModelResponded) for entry in self._entries)
+        return self.asking.number - 1
 
     async def take_up(self, response: ModelResponse | None) -> None:
         """Begin, or go on, with the calls of the last response."""
@@ -76,7 +98,8 @@ class Session:
         for part in messages[-1].parts:
             if type(part) is ToolReturnPart and part.tool_call_id in self._unknown:
                 part.content = self._unknown.pop(part.tool_call_id)  # with the nearest name
-        entry = request_entry(messages, number=number, model=self.model)
+        self.asking.messages = messages
+        entry = request_entry(messages, number=number, model=self.asking.plan().model)
         await self.gate.record.journal.append(Draft(str(number), entry))
 
     async def responded(self, response: ModelResponse) -> ModelResponse:
@@ -84,31 +107,19 @@ class Session:
         number = self.number + 1
         mended = self._masked(mend(response, run=self._run, number=number))
         entry = response_entry(
-            mended, number=number, model=self.model, cost_usd=self.price(response)
+            mended, number=number, model=self.asking.plan().model, cost_usd=self.price(response)
         )
         await self.gate.record.journal.append(Draft(str(number), entry))
         await self.take_up(mended)
         return mended
-
-    async def model_failed(self, error: Exception, *, url: str | None) -> None:
-        """Judge a request the model did not answer, write it down, and wait where waiting helps."""
-        record = self.gate.record
-        said = judged(error, model=self.model, url=url)
-        failed = replace(said, message=str(self.mask(said.message)))
-        recovery = chosen(
-            error, failed, model=self.model, attempt=1 + len(self._failed(here=True)),
-            jitter=record.jitter(), wait_seconds_max=record.wait_seconds_max,
-        )  # fmt: skip
-        await self._not_answered(failed, recovery)
-        if isinstance(recovery, Retry | Wait):
-            await record.wait(recovery.delay_seconds)
 
     async def spoke(self) -> None:
         """Text ends nothing: it is answered with a nudge once, and the second time the run has failed."""
         said = [entry.body for entry in self._entries if isinstance(entry.body, ModelResponded)]
         if len(said) > 1 and said[-1].calls == said[-2].calls == 0:
             message = "the model answered in text twice and called neither `done` nor `blocked`"
-            await self._not_answered(Failed(Kind.GAVE_UP, message), Stop(f"gave_up: {message}"))
+            failed = Failed(Kind.GAVE_UP, message)
+            await self.asking.write_down(failed, Stop(f"gave_up: {message}"))
 
     async def perform(self, call: ToolCallPart) -> Outcome:
         """Pass one call through the gate; made twice, it waits for itself and is told the outcome."""
@@ -149,26 +160,6 @@ class Session:
     @property
     def _entries(self) -> Sequence[Entry]:
         return self.gate.record.journal.entries
-
-    def _failed(self, *, here: bool) -> list[Entry]:
-        """Return the failures of the next request; with `here` those of this segment only."""
-        journal, number = self.gate.record.journal, self.number + 1
-        return [
-            entry
-            for entry in journal.entries
-            if isinstance(entry.body, ModelFailed)
-            and entry.body.number == number
-            and (entry.epoch == journal.epoch or not here)
-        ]
-
-    async def _not_answered(self, failed: Failed, recovery: Recovery) -> None:
-        number, attempt = self.number + 1, 1 + len(self._failed(here=False))
-        prints = fingerprints(self.model, {}, failed)
-        body = ModelFailed(
-            number, attempt, failed, recovery, self.model, prints.site, prints.template
-        )
-        draft = Draft(f"{number}#{attempt}", body)
-        await self.gate.record.model_failed(draft, self.model, failed, recovery)
 
     def _with_answer(self, action: Action, outcome: Outcome) -> Outcome:
         """Add what a person said about this failure: the agent goes on with it."""

@@ -212,6 +212,18 @@ def _answering(parser: ArgumentParser) -> None:
     _reading(parser)
 
 
+def _failures(parser: ArgumentParser) -> None:
+    what = "only this one, by the beginning of its id; without it all of the home"
+    parser.add_argument("id", nargs="?", metavar="ID", help=what)
+    _reading(parser)
+
+
+def _classify(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON lines, also on a terminal"
+    )
+
+
 def _boot(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--budget", metavar="N", type=int, help="tokens (default: as a session has)"
@@ -261,6 +273,10 @@ COMMANDS: Mapping[str, Command] = {
                        "standpipe changes r12", _with_run),
     "undo": Command(f"{_COMMANDS}.changes:undo", "put the files of a run back to the byte",
                     "standpipe undo r12", _one_run),
+    "failures list": Command(f"{_COMMANDS}.failures:known", "what failed the same way, over all runs, and what is open",
+                             "standpipe failures list", _failures),
+    "failures classify": Command(f"{_COMMANDS}.failures:classify", "what would be made of a failure: JSON lines in, JSON lines out",
+                                 "standpipe failures classify < lines.jsonl", _classify),
     "memory boot": Command(f"{_COMMANDS}.upkeep:boot", "print exactly what a session would load",
                            "standpipe memory boot --budget 4000", _boot),
     "journal verify": Command(f"{_COMMANDS}.upkeep:verify", "check every link of the journal: 0 whole, 1 broken",

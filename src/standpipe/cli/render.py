@@ -5,12 +5,21 @@ from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
+from standpipe.clock import Clock, SystemClock, stamp
 from standpipe.desk.blockers import Waiting
 from standpipe.desk.fleet import Fleet, FleetRun, sentence_of
 from standpipe.desk.inert import inert
-from standpipe.desk.phrases import once_said
+from standpipe.desk.phrases import once_said, span
 from standpipe.desk.report import Report
-from standpipe.desk.sections import Row, answer_command, call_details, page, why_asked
+from standpipe.desk.sections import (
+    Row,
+    answer_command,
+    call_details,
+    page,
+    time_left,
+    ways_on,
+    why_asked,
+)
 from standpipe.desk.sentences import Tone
 
 Lines = Iterator[tuple[str, Tone]]
@@ -23,9 +32,9 @@ _FLEET_TONES = {
 }
 
 
-def report_lines(report: Report, *, home: str | None = None) -> Lines:
+def report_lines(report: Report, *, home: str | None = None, clock: Clock | None = None) -> Lines:
     """Yield a report, what needs you first."""
-    laid = page(report)
+    laid = page(report, now=stamp((clock or SystemClock()).now()))
     typed = f"`standpipe resume {report.run}`"  # in the summaries that are ours, not the agent's
     head = laid.head
     if home and report.status in {"blocked", "lost"}:
@@ -60,12 +69,20 @@ def waiting_row(one: Waiting) -> Row:
     """Return a question with everything one needs to decide."""
     parked = ", parked" if one.state == "parked" else ""
     setting = f"to stop asking, write in standpipe.toml: {one.setting}" if one.setting else ""
-    details = (why_asked(one.kind, one.why), *call_details(one.action), setting)
+    details = (
+        why_asked(one.kind, one.why),
+        *call_details(one.action),
+        ways_on(one.kind),
+        time_left(one.expires_at or "", "") if one.kind == "wait" else "",
+        setting,
+    )
     return Row(
         text=f"{one.id} {one.kind.replace('_', ' ')} ({one.run}{parked}): {once_said(one.ask)}",
         tone=Tone.PERSON,
         details=tuple(filter(None, details)),
-        commands=(answer_command(one.id, one.kind),),
+        commands=(
+            f"standpipe run {one.run}" if one.kind == "wait" else answer_command(one.id, one.kind),
+        ),
     )
 
 
@@ -82,7 +99,11 @@ def command_text(command: str, home: str | None) -> str:
 def _run(run: FleetRun) -> Lines:
     tone = _FLEET_TONES.get(run.status, Tone.BAD)
     head = f"{run.run:<5} {run.status:<9} {run.task}"
-    yield inert(f"{head}: {run.summary}" if run.summary else head, limit=_LINE_MAX), tone
+    said = f"{head}: {run.summary}" if run.summary else head
+    since = f" for {span(run.step_seconds)}" if run.step_seconds and run.summary else ""
+    yield inert(f"{said}{since}", limit=_LINE_MAX), tone
+    if run.trouble:
+        yield f"      {inert(f'trouble: {run.trouble}', limit=_LINE_MAX)}", Tone.CARE
 
 
 def _row(row: Row, *, indent: str, home: str | None) -> Lines:

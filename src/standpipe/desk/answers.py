@@ -10,11 +10,13 @@ from standpipe.desk.blockers import blocker_rows, is_open, run_rows
 from standpipe.errors import UsageError
 from standpipe.ids import HOME, match
 from standpipe.journal.entries import AnswerGiven, Draft, SiteClosed
+from standpipe.journal.failures import SKIP, skips
 from standpipe.journal.projections import BlockerRow
 from standpipe.journal.store import Store
 
 ANSWER_CHARACTERS_MAX = 20_000
 _SHOWN = 80
+_WITHOUT_IT = "go on without it"  # the agent reads it
 _YES = frozenset({"yes", "y", "approve", "approved", "allow", "ok"})
 _NO = frozenset({"no", "n", "deny", "denied"})
 _GIVE_UP = frozenset({"give-up", "give up", "giveup"})
@@ -62,6 +64,8 @@ def read_answer(kind: str, name: str, answer: str) -> str:
     if not text or len(text) > ANSWER_CHARACTERS_MAX:
         size = "is empty" if not text else f"has more than {ANSWER_CHARACTERS_MAX} characters"
         raise UsageError(f"the answer to {name} {size}", hint=f"standpipe answer {name} TEXT")
+    if kind == "failure":
+        return _skipping(text)
     if kind not in {"approval", "in_doubt"}:
         return text
     word = text.casefold()
@@ -74,6 +78,14 @@ def read_answer(kind: str, name: str, answer: str) -> str:
     if kind == "in_doubt" and word in _GIVE_UP:
         return "give-up"
     raise UsageError(f"`{_cut(text)}` is no answer to {name} ({kind})", hint=_choices(kind, name))
+
+
+def _skipping(text: str) -> str:
+    """Read what a person says about a failure: `skip`, perhaps with a reason, or what has changed."""
+    if not skips(text):
+        return text
+    reason = text.partition(":")[2].strip()
+    return f"{SKIP}: {reason or _WITHOUT_IT}"
 
 
 def _choices(kind: str, name: str) -> str:

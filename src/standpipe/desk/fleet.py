@@ -5,6 +5,7 @@ Rule 1: a run that says it is running, and whose process is gone, is lost, whoev
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -13,17 +14,24 @@ from standpipe.journal.projections import RunRow
 
 STATUSES = ("running", "blocked", "done", "failed", "cancelled", "lost")
 SUMMARY_BYTES = 200
+CAUSE_BYTES = 600  # of a run that failed or waits: what happened, what was tried, what helps
 Alive = Callable[[int, str], bool]
 
 
 class FleetRun(Struct, frozen=True, kw_only=True):
-    """One line of `standpipe status`. There are no beats yet: `last_beat_at` is null."""
+    """One line of `standpipe status`. There are no beats yet: `last_beat_at` is null.
+
+    `trouble` is the last failure of a running run that nothing has overcome yet; `step_seconds` is how
+    long it has been at what it does now.
+    """
 
     run: str
     agent: str
     task: str
     status: str
     summary: str
+    trouble: str
+    step_seconds: float | None
     started_at: str
     last_beat_at: str | None
     last_progress_at: str | None
@@ -58,7 +66,7 @@ class Fleet(Struct, frozen=True, kw_only=True):
 def fleet(rows: Iterable[RunRow], *, alive: Alive, now: str) -> Fleet:
     """Fold the rows of a home, newest run first."""
     ordered = sorted(rows, key=lambda row: natural(row.id), reverse=True)
-    runs = tuple(_run(row, status_of_row(row, alive)) for row in ordered)
+    runs = tuple(_run(row, status_of_row(row, alive), now) for row in ordered)
     counted = Counter(run.status for run in runs)
     costs = [row.cost_usd for row in ordered if row.model_calls]
     known = [cost for cost in costs if cost is not None]
@@ -86,13 +94,19 @@ def sentence_of(fleet: Fleet) -> str:
     return ", ".join(parts) or "no runs yet"
 
 
-def _run(row: RunRow, status: str) -> FleetRun:
+def _run(row: RunRow, status: str, now: str) -> FleetRun:
+    running = status == "running"
+    explains = status in {"failed", "blocked"}
     return FleetRun(
         run=row.id,
         agent=row.agent,
         task=_cut(f"{row.task_id} {row.task}".strip()),
         status=status,
-        summary=_cut(_summary(row, status)),
+        summary=_cut(_summary(row, status), CAUSE_BYTES if explains else SUMMARY_BYTES),
+        trouble=_cut(row.trouble, CAUSE_BYTES) if running else "",
+        step_seconds=_since(row.doing_since if row.doing else row.last_at, now)
+        if running
+        else None,
         started_at=row.started_at,
         last_beat_at=None,
         last_progress_at=row.last_at or None,
@@ -106,12 +120,19 @@ def _summary(row: RunRow, status: str) -> str:
         case "lost":
             return f"its process is gone; `standpipe resume {row.id}` goes on where it stopped"
         case "running":
-            return row.doing or "thinking"
+            return row.doing or ("" if row.trouble else "thinking")
         case _:
             return row.summary
 
 
-def _cut(text: str) -> str:
+def _since(at: str, now: str) -> float | None:
+    if not at:
+        return None
+    passed = datetime.fromisoformat(now) - datetime.fromisoformat(at)
+    return max(round(passed.total_seconds(), 1), 0.0)
+
+
+def _cut(text: str, limit: int = SUMMARY_BYTES) -> str:
     """Keep what fits into a line of a list; details come apart."""
-    head = text.encode()[:SUMMARY_BYTES].decode(errors="ignore")
+    head = text.encode()[:limit].decode(errors="ignore")
     return head if head == text else f"{head[:-1]}…"

@@ -11,6 +11,7 @@ from typing import cast
 import msgspec
 
 VALUE_MAX = 160
+_SECONDS_SHOWN, _MINUTES_SHOWN = 120, 7200
 _COUNTS = r"(?: at attempt \d+)?(?: \(seen \d+ times the same way\))?(?: after \d+ attempts)?"
 _KIND = re.compile(rf"; [a-z]+(?:_[a-z]+)*{_COUNTS}: ")
 _HINT = re.compile(r"\n\s*hint: [^\n]*")
@@ -116,6 +117,19 @@ def short(value: object, *, limit: int = VALUE_MAX) -> str:
         case _:
             text = msgspec.json.encode(value).decode()
     return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def span(seconds: float) -> str:
+    """Write a time as people say it, in the largest unit that says enough.
+
+    Example:
+        >>> span(7.4), span(95), span(5400)
+        ('7 s', '95 s', '90 min')
+    """
+    for limit, unit, name in ((_SECONDS_SHOWN, 1, "s"), (_MINUTES_SHOWN, 60, "min")):
+        if seconds < limit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds / 3600:.1f} h"
 
 
 def _filled(phrase: str, arguments: Mapping[str, object]) -> str:

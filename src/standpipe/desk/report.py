@@ -13,7 +13,10 @@ from msgspec import Struct
 from standpipe.actions import Effect
 from standpipe.desk import decisions as log
 from standpipe.desk.changes import FileChange, files
+from standpipe.desk.failing import Failure, met
 from standpipe.desk.phrases import did, doing, reason, receipt
+from standpipe.desk.sentences import sentence
+from standpipe.governor.recovery import Refresh, Retry, Wait
 from standpipe.ids import proposed_id
 from standpipe.journal.entries import (
     BlockedRaised,
@@ -22,6 +25,7 @@ from standpipe.journal.entries import (
     Entry,
     Intended,
     LessonRecorded,
+    ModelFailed,
     ModelResponded,
     Proposed,
     Reconciled,
@@ -31,13 +35,11 @@ from standpipe.journal.entries import (
     SegmentStarted,
     Settled,
 )
-from standpipe.journal.failures import Failure as Met, failures
 from standpipe.journal.projections import BlockerRow
 from standpipe.journal.views import created, open_blockers, outcome_of, pointed_at
 from standpipe.outcomes.outcome import Succeeded, Unknown
 
 FINAL = frozenset({"done", "failed", "cancelled"})
-OVERCOME = "; overcome: "
 UNVERIFIED = "unverified"
 EVIDENCE = "evidence"  # the line of the checklist that holds what only the agent says
 
@@ -60,25 +62,6 @@ class Ask(Struct, frozen=True, kw_only=True):
     action: Call | None = None
     default: str = "park"
     expires_at: str | None = None
-
-
-class Failure(Struct, frozen=True, kw_only=True):
-    """One way of failing the run met; the last words of `why` say what overcame it, if anything did."""
-
-    id: str
-    tool: str
-    kind: str
-    fingerprint: str
-    count: int
-    message: str
-    first_at: str
-    last_at: str
-    recovery: str
-    why: str
-
-    @property
-    def overcome(self) -> bool:
-        return OVERCOME in self.why
 
 
 class Outside(Struct, frozen=True, kw_only=True):
@@ -164,7 +147,7 @@ def report(
         started_at=entries[0].at,
         ended_at=_ended_at(entries, status),
         blocked_on=asks,
-        failures=tuple(_failures(entries)),
+        failures=tuple(met(entries)),
         effects=tuple(effects(entries)),
         files=tuple(files(entries)),
         decisions=tuple(log.decisions(entries)),
@@ -289,6 +272,8 @@ def _summary(entries: Sequence[Entry], status: str, asks: Sequence[Ask]) -> str:
 def _under_way(entries: Sequence[Entry]) -> str:
     for entry in reversed(entries):
         match entry.body:
+            case Settled(recovery=Retry() | Wait() | Refresh()) | ModelFailed():
+                return told.text if (told := sentence(entry)) else "thinking"
             case Settled() | Reconciled() | ModelResponded():
                 return "thinking"
             case Proposed(tool=tool, arguments=arguments):
@@ -303,29 +288,6 @@ def _ended_at(entries: Sequence[Entry], status: str) -> str | None:
         return None
     ends = [entry.at for entry in entries if isinstance(entry.body, RunEnded | RunLost)]
     return ends[-1] if ends else entries[-1].at
-
-
-def _failures(entries: Sequence[Entry]) -> list[Failure]:
-    """Return what failed, what is still open first."""
-    met = failures(entries)
-    run = entries[0].run
-    told = [_failure(f"{run}.f{number}", failure) for number, failure in enumerate(met, 1)]
-    return sorted(told, key=lambda failure: failure.overcome)
-
-
-def _failure(name: str, failure: Met) -> Failure:
-    return Failure(
-        id=name,
-        tool=failure.tool,
-        kind=str(failure.kind),
-        fingerprint=failure.site,
-        count=failure.count,
-        message=failure.message,
-        first_at=failure.first_at,
-        last_at=failure.last_at,
-        recovery=failure.recovery.capitalize(),
-        why=failure.why + (f"{OVERCOME}{failure.overcome_by}" if failure.overcome_by else ""),
-    )
 
 
 def _checklist(entries: Iterable[Entry]) -> tuple[Line, ...]:

@@ -8,20 +8,20 @@ Rule 3: a part with nothing in it is left out, and nothing is told twice.
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 
 from msgspec import Struct
 
 from standpipe.desk.changes import FileChange
 from standpipe.desk.decisions import Decision
-from standpipe.desk.phrases import once_said, short
+from standpipe.desk.failing import HELPS, OVERCOME, TRIED, Failure
+from standpipe.desk.phrases import once_said, short, span
 from standpipe.desk.report import (
     EVIDENCE,
     FINAL,
-    OVERCOME,
     UNVERIFIED,
     Ask,
     Call,
-    Failure,
     Lesson,
     Line,
     Outside,
@@ -29,15 +29,13 @@ from standpipe.desk.report import (
     Usage,
 )
 from standpipe.desk.sentences import Tone, lesson_text
+from standpipe.journal.failures import INSTEAD
+from standpipe.journal.tried import times
 from standpipe.outcomes.outcome import Kind
 
 _ARGUMENT_MAX = 600
 _TONES = {"done": Tone.GOOD, "running": Tone.PLAIN, "blocked": Tone.PERSON, "cancelled": Tone.CARE}
-_RECOVERED: Mapping[str, str] = {
-    "Retry": "tried again",
-    "Wait": "waited as asked",
-    "Refresh": "renewed the credential",
-    "Alternate": "tried another tool",
+_RECOVERED: Mapping[str, str] = {  # what is done below the model is told by `tried`
     "Return": "the agent was told",
     "Skip": "went on without it",
     "Escalate": "you were asked",
@@ -47,7 +45,10 @@ _OUTCOMES: Mapping[str, str] = {"denied": "", "a later attempt": "then it worked
 _SAID_NO = re.compile(r"answered b\d+: no(?:: (.*))?", re.DOTALL)
 _MAY_I = re.compile(r"may I (.*)\?", re.DOTALL)
 _BY_GOVERNOR = ("tried `", "stopped trying `", "stopped the run at `", "went on without `")
-_ANSWERS = {"approval": "yes|no", "in_doubt": "yes|no|give-up"}
+_ANSWERS = {"approval": "yes|no", "in_doubt": "yes|no|give-up", "failure": "TEXT|skip"}
+_WAYS_ON = (
+    "any answer lets it be tried once more, so say what has changed; `skip` goes on without it"
+)
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -73,10 +74,10 @@ class Page(Struct, frozen=True, kw_only=True):
     sections: tuple[Section, ...]
 
 
-def page(report: Report) -> Page:
-    """Lay out a report."""
+def page(report: Report, *, now: str = "") -> Page:
+    """Lay out a report; `now` is the time at which it is read, for what waits."""
     parts = (
-        Section("Needs you", _needs(report)),
+        Section("Needs you", _needs(report, now)),
         Section("Did not happen", tuple(_forbidden(report))),
         Section("Happened outside", tuple(map(_outside, report.effects))),
         Section("Files", _files(report)),
@@ -109,6 +110,24 @@ def answer_command(name: str, kind: str) -> str:
     return f"standpipe answer {name} {_ANSWERS.get(kind, 'TEXT')}"
 
 
+def ways_on(kind: str) -> str:
+    """Say what an answer to a question does, where its words do not say so themselves."""
+    return _WAYS_ON if kind == "failure" else ""
+
+
+def time_left(until: str, now: str) -> str:
+    """Say when a run that waits for a time may go on, and how long that is.
+
+    Example:
+        >>> time_left("2026-11-22T07:30:00.000Z", "2026-11-22T07:00:00.000Z")
+        'goes on at 2026-11-22T07:30:00.000Z, in 30 min'
+    """
+    if not until or not now:
+        return f"goes on at {until}" if until else ""
+    seconds = (datetime.fromisoformat(until) - datetime.fromisoformat(now)).total_seconds()
+    return f"goes on at {until}, in {span(seconds)}" if seconds > 0 else "may go on now"
+
+
 def why_asked(kind: str, why: str) -> str:
     """Return the line that says why; the question about a failure has said it already."""
     return f"why: {once_said(why)}" if why and kind != "failure" else ""
@@ -128,23 +147,26 @@ def _head(report: Report) -> Row:
     )
 
 
-def _needs(report: Report) -> tuple[Row, ...]:
+def _needs(report: Report, now: str) -> tuple[Row, ...]:
     if report.blocked_on or report.status in FINAL or report.status == "running":
-        return tuple(map(_ask, report.blocked_on))
+        return tuple(_ask(ask, report.run, now) for ask in report.blocked_on)
     what = "answered, and nobody has gone on yet" if report.status == "blocked" else report.summary
     return (Row(text=what, tone=Tone.PERSON, commands=(f"standpipe resume {report.run}",)),)
 
 
-def _ask(ask: Ask) -> Row:
-    expiry = "stays open; nothing is decided by silence"
-    if ask.kind == "wait":
-        expiry = f"may go on at {ask.expires_at}" if ask.expires_at else ""
-    reason = why_asked(ask.kind, ask.why)
+def _ask(ask: Ask, run: str, now: str) -> Row:
+    waits = ask.kind == "wait"
+    expiry = (
+        time_left(ask.expires_at or "", now)
+        if waits
+        else "stays open; nothing is decided by silence"
+    )
+    details = (why_asked(ask.kind, ask.why), *call_details(ask.action), ways_on(ask.kind), expiry)
     return Row(
         text=f"{ask.id} {ask.kind.replace('_', ' ')}: {once_said(ask.ask)}",
         tone=Tone.PERSON,
-        details=tuple(filter(None, (reason, *call_details(ask.action), expiry))),
-        commands=(answer_command(ask.id, ask.kind),),
+        details=tuple(filter(None, details)),
+        commands=(f"standpipe run {run}" if waits else answer_command(ask.id, ask.kind),),
     )
 
 
@@ -198,15 +220,24 @@ def _is_failure(failure: Failure) -> bool:
 
 
 def _failure(failure: Failure) -> Row:
-    times = f" {failure.count} times" if failure.count > 1 else ""
+    often = f" {times(failure.count)}" if failure.count > 1 else ""
     kind = failure.kind.replace("_", " ")
-    by = failure.why.partition(OVERCOME)[2]
-    then = (_RECOVERED.get(failure.recovery, failure.recovery.lower()), _OUTCOMES.get(by, by))
+    helps = failure.marked(HELPS)
+    done = (failure.marked(TRIED), _RECOVERED.get(failure.recovery, ""), _overcome(failure))
+    details = ("; ".join(filter(None, done)), f"what helps: {helps}" if helps else "")
     return Row(
-        text=f"{failure.tool} failed{times} ({kind}): {once_said(failure.message)}",
+        text=f"{failure.tool} failed{often} ({kind}): {once_said(failure.message)}",
         tone=Tone.QUIET if failure.overcome else Tone.BAD,
-        details=("; ".join(filter(None, then)),),
+        details=tuple(filter(None, details)),
     )
+
+
+def _overcome(failure: Failure) -> str:
+    by = failure.marked(OVERCOME)
+    tool = by.removesuffix(INSTEAD)
+    if by != tool and failure.marked(TRIED).endswith(f"tried {tool}"):
+        return "that worked"
+    return _OUTCOMES.get(by, by)
 
 
 def _check(line: Line) -> Row:

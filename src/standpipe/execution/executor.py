@@ -26,7 +26,8 @@ from standpipe.clock import Clock
 from standpipe.errors import JournalError, StandpipeError, StateError
 from standpipe.execution import faults
 from standpipe.execution.frames import RESULT_BYTES_MAX, Request
-from standpipe.execution.pool import GRACE_SECONDS, Pool
+from standpipe.execution.hosts import NO_PAUSES
+from standpipe.execution.pool import GRACE_SECONDS, Answer, Pool
 from standpipe.execution.workspace import Workspace
 
 Inner = Callable[[Action], Awaitable[object]]
@@ -114,19 +115,25 @@ class Executor:
         self._prepared[action.id] = tree
         return tree
 
-    async def attempt(self, action: Action, *, key: str) -> Done:
-        """Do the action once; `key` fills the parameter the tool named as `idempotency_key`."""
+    async def attempt(
+        self, action: Action, *, key: str, paused: Mapping[str, float] = NO_PAUSES
+    ) -> Done:
+        """Do the action once, without a request to a host in `paused` before its seconds are over.
+
+        `key` fills the parameter the tool named as `idempotency_key`.
+        """
         before = self._prepared.pop(action.id, "") or await self.prepare(action)
         self._prepared.pop(action.id, None)
         started = self._clock.monotonic()
         if not before:
-            result = await self._performed(action, key)
-            return Done(result, seconds=self._clock.monotonic() - started)
+            answer = await self._performed(action, key, paused)
+            seconds = self._clock.monotonic() - started
+            return Done(answer.result, seconds=seconds, hosts=answer.hosts)
         self._under_way += 1
         try:
-            result = await self._performed(action, key)
+            answer = await self._performed(action, key, paused)
             seconds = self._clock.monotonic() - started
-            return Done(result, await self._changes(), seconds)
+            return Done(answer.result, await self._changes(), seconds, answer.hosts)
         finally:
             # Only now: as long as its changes are not told, a `prepare` must not pass over them.
             self._under_way -= 1
@@ -140,16 +147,19 @@ class Executor:
         """Return what a killed attempt changed, if nobody has told it yet."""
         return await self._changes() if self._inherited else ()
 
-    async def verify(self, action: Action, *, key: str) -> Result:
+    async def verify(
+        self, action: Action, *, key: str, paused: Mapping[str, float] = NO_PAUSES
+    ) -> Result:
         """Ask the tool's `verify` whether the action happened."""
-        request = _request("verify", action, key)
-        return self._masked(await self._asked(request, seconds=action.tool.timeout_seconds))
+        request = _request("verify", action, key, paused)
+        seconds = action.tool.timeout_seconds
+        return self._masked((await self._asked(request, seconds=seconds)).result)
 
-    async def refresh(self, tool: Tool) -> Result:
+    async def refresh(self, tool: Tool, *, paused: Mapping[str, float] = NO_PAUSES) -> Result:
         """Renew the tool's credential; new values are used from now on and are not in the result."""
-        request = Request(op="refresh", tool=tool.name)
+        request = Request(op="refresh", tool=tool.name, paused=dict(paused))
         seconds = max(tool.timeout_seconds, _REFRESH_SECONDS_MIN)
-        result = await self._asked(request, seconds=seconds)
+        result = (await self._asked(request, seconds=seconds)).result
         if not isinstance(result, Returned):
             return self._masked(result)
         return Returned({"refreshed": sorted(self._renewed(tool.name, result.value))})
@@ -160,21 +170,26 @@ class Executor:
         # A `read` tool of the home is believed about the world outside, not about the workspace.
         return self._pools.get(tool.name) is not self._builtin or tool.effect is not Effect.READ
 
-    async def _performed(self, action: Action, key: str) -> Result:
+    async def _performed(self, action: Action, key: str, paused: Mapping[str, float]) -> Answer:
         seconds = action.tool.timeout_seconds
         if inner := self._inner.get(action.tool.name):
-            return self._masked(await _in_process(inner, action, seconds=seconds))
-        return _shortened(
-            self._masked(await self._asked(_request("call", action, key), seconds=seconds))
-        )
+            return Answer(self._masked(await _in_process(inner, action, seconds=seconds)))
+        request = _request("call", action, key, paused)
+        fresh = action.tool.effect is Effect.ONCE
+        answer = await self._asked(request, seconds=seconds, fresh=fresh)
+        hosts = msgspec.convert(self._mask(list(answer.hosts)), tuple[str, ...])
+        return Answer(_shortened(self._masked(answer.result)), hosts)
 
-    async def _asked(self, request: Request | Raised, *, seconds: float) -> Result:
+    async def _asked(
+        self, request: Request | Raised, *, seconds: float, fresh: bool = False
+    ) -> Answer:
         if isinstance(request, Raised):
-            return request
+            return Answer(request)
         pool = self._pools.get(request.tool)
         if pool is None:
-            return faults.refused(faults.UNKNOWN_TOOL, f"no tool `{request.tool}` can be run here")
-        return await pool.ask(request, seconds=seconds)
+            what = f"no tool `{request.tool}` can be run here"
+            return Answer(faults.refused(faults.UNKNOWN_TOOL, what))
+        return await pool.ask(request, seconds=seconds, fresh=fresh)
 
     async def _changes(self) -> tuple[Change, ...]:
         """Return what has changed since the last time anybody was told."""
@@ -251,9 +266,9 @@ async def _as_value(inner: Inner, action: Action) -> Result:
     return Returned(value)
 
 
-def _request(op: str, action: Action, key: str) -> Request | Raised:
+def _request(op: str, action: Action, key: str, paused: Mapping[str, float]) -> Request | Raised:
     try:
         arguments = msgspec.Raw(msgspec.json.encode(action.arguments))
     except (TypeError, ValueError, msgspec.MsgspecError) as error:
         return faults.refused(faults.BAD_ARGUMENTS, str(error))
-    return Request(op=op, tool=action.tool.name, arguments=arguments, key=key)
+    return Request(op=op, tool=action.tool.name, arguments=arguments, key=key, paused=dict(paused))

@@ -6,8 +6,10 @@ Rule 2: everything is capped, because the other side of the exception may be hos
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from enum import Enum
-from types import TracebackType
+from pathlib import PurePath
+from traceback import walk_tb
 from typing import cast
 
 import msgspec
@@ -26,6 +28,7 @@ _BODY_MAX = 4_096
 _ATTRIBUTE_MAX = 512
 _DEPTH_MAX = 8
 _GROUP_MAX = 16
+_FAULTS_MAX = 64  # in all: a group may hold the same group again and again
 _HEADERS_MAX = 64
 # Class attributes, descriptors and properties that `vars()` does not show.
 _NAMES = (
@@ -37,7 +40,7 @@ _NAMES = (
 
 def fault_of(error: BaseException, *, own_file: str = "") -> Fault:
     """Write down `error`, its causes and its group; `own_file` is where the tool itself is written."""
-    return _fault(error, own_file=own_file, seen=frozenset())
+    return _Reader(own_file).fault(error, seen=frozenset())
 
 
 def refused(type_: str, message: str) -> Raised:
@@ -69,31 +72,88 @@ def as_json(value: object) -> object:
         ) from error
 
 
+def least_size(value: object, *, enough: int) -> int:
+    """Return at least how many bytes a value takes as JSON, without making it; stop above `enough`.
+
+    Example:
+        >>> least_size(["x" * 1000] * 1000, enough=5000)
+        6000
+    """
+    size, left = 0, [value]
+    while left and size <= enough:
+        each = left.pop()
+        if isinstance(each, str | bytes | bytearray):
+            size += len(each)
+        elif isinstance(each, dict):
+            table = cast("dict[object, object]", each)
+            size += len(table)
+            left += [*table.keys(), *table.values()]
+        elif isinstance(each, list | tuple | set | frozenset):
+            size += len(cast("list[object]", each))
+            left += cast("list[object]", each)
+        else:
+            size += 1
+    return size
+
+
 def _struct(value: object) -> object:
     if isinstance(value, msgspec.Struct):
         return msgspec.to_builtins(value)
     raise TypeError(f"`{type(value).__name__}` has no form in JSON")
 
 
-def _fault(error: BaseException, *, own_file: str, seen: frozenset[int]) -> Fault:
-    answer = _answer_of(error)
-    return Fault(
-        type=type(error).__qualname__,
-        module=type(error).__module__,
-        message=_message(error),
-        attributes={**_attributes(error), **answer.attributes},
-        headers=answer.headers,
-        body=answer.body,
-        url=answer.url,
-        own_code=bool(own_file) and _innermost_file(error.__traceback__) == own_file,
-        bases=tuple(
-            f"{base.__module__}.{base.__qualname__}"
-            for base in type(error).__mro__[1:]
-            if base is not object
-        ),
-        cause=_cause(error, own_file=own_file, seen=seen | {id(error)}),
-        group=_group(error, own_file=own_file, seen=seen | {id(error)}),
-    )
+@dataclass(slots=True)
+class _Reader:
+    """Reads an exception with what hangs on it."""
+
+    own_file: str
+    left: int = _FAULTS_MAX
+
+    def fault(self, error: BaseException, *, seen: frozenset[int]) -> Fault:
+        self.left -= 1
+        answer = _answer_of(error)
+        own_code, place = self._place(error)
+        within = seen | {id(error)}
+        return Fault(
+            type=type(error).__qualname__,
+            module=type(error).__module__,
+            message=_message(error),
+            attributes={**_attributes(error), **answer.attributes},
+            headers=answer.headers,
+            body=answer.body,
+            url=answer.url,
+            own_code=own_code,
+            bases=tuple(
+                f"{base.__module__}.{base.__qualname__}"
+                for base in type(error).__mro__[1:]
+                if base is not object
+            ),
+            cause=self._cause(error, seen=within),
+            group=self._group(error, seen=within),
+            place=place,
+        )
+
+    def _place(self, error: BaseException) -> tuple[bool, str]:
+        """Return whether the tool itself raised, and its own innermost line."""
+        frames = list(walk_tb(error.__traceback__)) if self.own_file else []
+        own = [each for each in frames if each[0].f_code.co_filename == self.own_file]
+        if not own:
+            return False, ""
+        frame, line = own[-1]
+        place = f"{PurePath(self.own_file).name}:{line} in {frame.f_code.co_qualname}"
+        return frames[-1][0] is frame, plain(place, _ATTRIBUTE_MAX)
+
+    def _cause(self, error: BaseException, *, seen: frozenset[int]) -> Fault | None:
+        cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        if cause is None or id(cause) in seen or len(seen) >= _DEPTH_MAX or self.left <= 0:
+            return None
+        return self.fault(cause, seen=seen)
+
+    def _group(self, error: BaseException, *, seen: frozenset[int]) -> tuple[Fault, ...]:
+        if not isinstance(error, BaseExceptionGroup) or len(seen) >= _DEPTH_MAX:
+            return ()
+        inner = cast("BaseExceptionGroup[BaseException]", error).exceptions[:_GROUP_MAX]
+        return tuple(self.fault(each, seen=seen) for each in inner if self.left > 0)
 
 
 def _message(error: BaseException) -> str:
@@ -211,23 +271,3 @@ def _url(subject: object) -> str:
     with contextlib.suppress(Exception):
         return "" if url is None or callable(url) else plain(str(url), _ATTRIBUTE_MAX * 4)
     return ""
-
-
-def _innermost_file(trace: TracebackType | None) -> str:
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "" if trace is None else trace.tb_frame.f_code.co_filename
-
-
-def _cause(error: BaseException, *, own_file: str, seen: frozenset[int]) -> Fault | None:
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if cause is None or id(cause) in seen or len(seen) >= _DEPTH_MAX:
-        return None
-    return _fault(cause, own_file=own_file, seen=seen)
-
-
-def _group(error: BaseException, *, own_file: str, seen: frozenset[int]) -> tuple[Fault, ...]:
-    if not isinstance(error, BaseExceptionGroup) or len(seen) >= _DEPTH_MAX:
-        return ()
-    inner = cast("BaseExceptionGroup[BaseException]", error).exceptions[:_GROUP_MAX]
-    return tuple(_fault(each, own_file=own_file, seen=seen) for each in inner)

@@ -1,7 +1,8 @@
 """What the runtime and its workers say to each other: JSON records, each with its length in front.
 
 Rule 1: `Init` is the first frame and the only one that carries the home; it is answered by `Hello` or `Broken`.
-Rule 2: then one `Request` at a time, each answered by `Returned` or `Raised`.
+Rule 2: then one `Request` at a time, each answered by `Returned` or `Raised`. Before its answer comes a
+    `Reached` for every host the tool connects to, so that it is known of a call that has no answer too.
 """
 
 import asyncio
@@ -41,6 +42,7 @@ class Request(Struct, frozen=True, kw_only=True, tag="request"):
     arguments: msgspec.Raw = msgspec.Raw(b"{}")
     key: str = ""
     secrets: Mapping[str, str] = {}  # renewed since `Init`
+    paused: Mapping[str, float] = {}  # hosts to leave alone, and for how many seconds
 
 
 class Hello(Struct, frozen=True, tag="hello"):
@@ -56,7 +58,13 @@ class Broken(Struct, frozen=True, tag="broken"):
     hint: str = ""
 
 
-Reply = Hello | Broken | Returned | Raised
+class Reached(Struct, frozen=True, tag="reached"):
+    """The tool is about to connect to this host."""
+
+    host: str
+
+
+Reply = Hello | Broken | Reached | Returned | Raised
 
 _replies = msgspec.json.Decoder(Reply)
 _requests = msgspec.json.Decoder(Init | Request)

@@ -88,7 +88,8 @@ def bind(function: Callable[..., object], *, source: str, origin: str) -> Bound:
         parameters = _parameters(function, declared)
         model = _model(function.__name__, parameters, hints)
         tool = _manifest(function, declared, model=model, returns=hints.get("return"))
-        tool = msgspec.structs.replace(tool, source=source, origin=origin)
+        line = code.co_firstlineno if code and origin == "home" else 0
+        tool = msgspec.structs.replace(tool, source=source, origin=origin, line=line)
     except ToolError as error:
         error.line = code.co_firstlineno if code else 0
         raise
@@ -126,8 +127,24 @@ def _parameters(
             f"tool `{name}` has a parameter `why`",
             hint="the runtime adds `why` itself and takes it out before the call; rename yours",
         )
+    if declared.refresh is not None and (wanted := _required(declared.refresh)):
+        raise ToolError(
+            f"tool `{name}`: `refresh` wants `{wanted}`, but is called without arguments",
+            hint="give its parameters defaults, or read what it needs with sp.secret(NAME)",
+        )
     parameters.pop(declared.idempotency_key or "", None)
     return parameters
+
+
+def _required(function: Callable[..., object]) -> str:
+    """Return a parameter without which the function cannot be called."""
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # some built-in functions have none
+        return ""
+    needed = (each for each in parameters if each.kind not in several)
+    return next((each.name for each in needed if each.default is inspect.Parameter.empty), "")
 
 
 def _mentioned(declared: Declaration) -> dict[str, tuple[str, ...]]:
@@ -202,10 +219,22 @@ def _manifest(
         verify_after_seconds=declared.verify_after_seconds,
         idempotency_key=declared.idempotency_key,
         alternates=declared.alternates,
-        refresh=declared.refresh is not None,
+        refresh=_qualified(declared.refresh, function.__name__),
         expected=declared.expected,
         poll_seconds=declared.poll,
+        same_way=declared.same_way,
     )
+
+
+def _qualified(function: Callable[..., object] | None, tool: str) -> str:
+    """Name a function, so that two tools with the same one are known to share it.
+
+    Two lambdas, or two functions made by one, have the same name and are not the same.
+    """
+    if function is None:
+        return ""
+    name = getattr(function, "__qualname__", "<unnamed>")
+    return f"{tool}.refresh" if "<" in name else f"{function.__module__}.{name}"
 
 
 def _is_record(annotation: object) -> bool:

@@ -1,7 +1,8 @@
-"""Warm worker processes, one call per process at a time.
+"""Warm worker processes, one call per process at a time, each below a keeper (`execution/keeper.py`).
 
-Rule 1: a worker inherits no descriptor of ours but its channel, its lifeline and its log, and no environment of ours.
-Rule 2: a worker that was interrupted is never used again: TERM to its group, a grace, KILL to its group, reaped.
+Rule 1: a worker inherits no descriptor of ours but its channel and its log, and no environment of ours.
+Rule 2: a worker that was interrupted is never used again: TERM to its group, a grace, then its lifeline is cut, upon
+    which its keeper kills everything below it.
 Rule 3: all workers of a group run the same text of tools.py, the one that was there at `start()`.
 """
 
@@ -9,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -26,20 +26,23 @@ from standpipe.execution.frames import (
     Broken,
     Hello,
     Init,
+    Reached,
     Reply,
     Request,
     Source,
     encode,
     read_reply,
 )
+from standpipe.execution.hosts import touches
 
 GRACE_SECONDS = 2.0
 WORKERS_MAX = 8
 _START_SECONDS = 60.0
+_KILL_SECONDS = 0.7  # after which the keeper itself is killed
 _STDERR_TAIL_BYTES = 4_096
 _SOURCE_BYTES_MAX = 1024 * 1024
 # `-P`: the current folder is the home, and a `json.py` there must not replace the real one.
-_COMMAND = (sys.executable, "-P", "-m", "standpipe.execution.worker")
+_COMMAND = (sys.executable, "-P", "-m", "standpipe.execution.keeper")
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "TMPDIR")
 
 
@@ -60,6 +63,13 @@ class Home(Struct, frozen=True, kw_only=True):
     portable: bool = False  # use nothing that only Linux has
 
 
+class Answer(Struct, frozen=True):
+    """What came of a request, and the hosts the tool connected to on the way."""
+
+    result: Result
+    hosts: tuple[str, ...] = ()
+
+
 class Pool:
     """The workers of one group of tools: the built-in ones, or those of the home."""
 
@@ -69,6 +79,7 @@ class Pool:
         self._home = home
         self._secrets = dict(home.secrets)
         self._grace_seconds = grace_seconds
+        self._workers_max = workers_max
         self._free = asyncio.Semaphore(workers_max)
         self._init: Init | None = None
         self._idle: list[_Worker] = []
@@ -86,36 +97,26 @@ class Pool:
         self._idle.append(worker)
         return worker.tools
 
-    async def ask(self, request: Request, *, seconds: float) -> Result:
+    async def ask(self, request: Request, *, seconds: float, fresh: bool = False) -> Answer:
         """Put one request to a worker and return what came of it, at the latest after `seconds`.
 
-        What cannot be put to one is a result too: the intent is on disk, and nothing was done.
+        With `fresh` and a pause, the worker is one that was never connected to anything, so that what
+        is refused for the pause is known to be not sent. What cannot be put to a worker is a result
+        too: the intent is on disk, and nothing was done.
         """
         try:
             frame = encode(msgspec.structs.replace(request, secrets=dict(self._secrets)))
         except ValueError as error:
-            return faults.refused(faults.BAD_ARGUMENTS, f"the arguments cannot be sent: {error}")
+            what = f"the arguments cannot be sent: {error}"
+            return Answer(faults.refused(faults.BAD_ARGUMENTS, what))
         async with self._free:
             try:
-                worker = await self._take()
+                worker = await self._take(request.paused, fresh=fresh)
             except (ConfigError, OSError) as error:
-                return faults.refused(faults.NOT_STARTED, f"no worker for it: {error}")
-            try:
-                async with asyncio.timeout(seconds):
-                    reply = await worker.ask(frame)
-            except TimeoutError:
-                await self._end(worker)
-                return Expired(seconds)
-            except (EOFError, ConnectionError, ValueError):
-                code = await self._end(worker)
-                return Died(code, worker.stderr_tail)
-            except asyncio.CancelledError:
-                await self._end(worker)
-                raise
-            self._idle.append(worker)
-        if isinstance(reply, Returned | Raised):
-            return reply
-        raise StandpipeError(f"a worker answered a request with {type(reply).__name__}")
+                return Answer(faults.refused(faults.NOT_STARTED, f"no worker for it: {error}"))
+            before = len(worker.told)
+            result = await self._answered(worker, frame, seconds)
+        return Answer(result, tuple(worker.told[before:]))
 
     def renew(self, secrets: Mapping[str, str]) -> None:
         """Use these values from the next request on, in every worker."""
@@ -128,12 +129,38 @@ class Pool:
             worker.hang_up()
         await asyncio.gather(*(self._end(worker, ask_first=False) for worker in list(self._all)))
 
-    async def _take(self) -> "_Worker":
-        while self._idle:
-            worker = self._idle.pop()  # the last one used is the warmest
-            if worker.alive:
-                return worker
+    async def _answered(self, worker: "_Worker", frame: bytes, seconds: float) -> Result:
+        try:
+            async with asyncio.timeout(seconds):
+                reply = await worker.ask(frame)
+        except TimeoutError:
             await self._end(worker)
+            return Expired(seconds)
+        except (EOFError, ConnectionError, ValueError):
+            code = await self._end(worker)
+            return Died(code, worker.stderr_tail)
+        except asyncio.CancelledError:
+            await self._end(worker)
+            raise
+        if not isinstance(reply, Returned | Raised):
+            raise StandpipeError(f"a worker answered a request with {type(reply).__name__}")
+        self._idle.append(worker)
+        return reply
+
+    async def _take(self, paused: Mapping[str, float], *, fresh: bool) -> "_Worker":
+        """Return a worker that holds no connection to where the call must not go."""
+        kept: list[_Worker] = []
+        try:
+            while self._idle:
+                worker = self._idle.pop()  # the last one used is the warmest
+                if not worker.alive or len(kept) >= self._workers_max:
+                    await self._end(worker)
+                elif paused and (worker.told if fresh else touches(worker.told, paused)):
+                    kept.append(worker)
+                else:
+                    return worker
+        finally:
+            self._idle += reversed(kept)
         if self._init is None:
             raise StandpipeError("the pool was not started", hint="await `start()` first")
         return await self._start_one(self._init)
@@ -177,7 +204,7 @@ class Pool:
 
 
 class _Worker:
-    """One child process; its group id is its pid, and stays its own until it is reaped."""
+    """A worker and its keeper. The process we started is the keeper; it ends as the worker does."""
 
     def __init__(
         self,
@@ -186,6 +213,7 @@ class _Worker:
         lifeline: int,
     ) -> None:
         self.tools: tuple[Tool, ...] = ()
+        self.told: list[str] = []  # the hosts it was connected to, call after call
         self._process = process
         self._reader, self._writer = channel
         self._lifeline = lifeline
@@ -197,7 +225,6 @@ class _Worker:
         ours, theirs = socket.socketpair()
         lifeline_end, lifeline = os.pipe()
         try:
-            # By the thread of the loop: PR_SET_PDEATHSIG follows the thread that started the child.
             process = subprocess.Popen(  # noqa: ASYNC220, S603 -- returns at exec; our own interpreter and module
                 [*_COMMAND, *(["portable"] if home.portable else [])],
                 stdin=theirs.fileno(),
@@ -236,33 +263,33 @@ class _Worker:
     async def ask(self, frame: bytes) -> Reply:
         self._writer.write(frame)
         await self._writer.drain()
-        return await read_reply(self._reader)
+        while isinstance(reply := await read_reply(self._reader), Reached):
+            self.told.append(reply.host)
+        return reply
 
     def hang_up(self) -> None:
         """Close the channel, upon which an idle worker ends by itself."""
         self._writer.close()
 
     async def end(self, grace_seconds: float, *, ask_first: bool) -> int:
-        """TERM, a grace, KILL, always to the whole group; then reap."""
+        """TERM to the group, a grace, KILL to everything below the keeper; then reap."""
         if ask_first:
-            self._signal(signal.SIGTERM)
-        # Whoever is left in the group holds the log open, as a rule.
+            self._process.terminate()  # the keeper hands it on
+        # Whoever is left holds the log open, as a rule.
         await asyncio.wait({self._log}, timeout=grace_seconds)
-        self._signal(signal.SIGKILL)
-        code = await asyncio.to_thread(self._process.wait)
+        os.close(self._lifeline)
+        ended = asyncio.ensure_future(asyncio.to_thread(self._process.wait))
+        await asyncio.wait({ended}, timeout=_KILL_SECONDS)
+        if not ended.done():
+            self._process.kill()
+        code = await ended
         await asyncio.wait({self._log}, timeout=grace_seconds / 10)
         self._log.cancel()
         self._writer.close()
         with contextlib.suppress(ConnectionError, asyncio.CancelledError):
             await self._log
             await self._writer.wait_closed()
-        os.close(self._lifeline)
         return code
-
-    def _signal(self, number: signal.Signals) -> None:
-        # macOS answers EPERM for a group of which only the unreaped leader is left.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
 
     async def _keep_tail(self) -> None:
         """Read the log to its end, so that a tool that prints a lot never blocks."""

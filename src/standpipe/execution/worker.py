@@ -1,26 +1,24 @@
-"""The child in which tools run: `python -m standpipe.execution.worker`, started by `execution/pool.py`.
+"""The child in which tools run, forked by `execution/keeper.py`, which ends it.
 
-Rule 1: descriptor 0 is the channel to the runtime, descriptor 1 the read end of its lifeline, 2 its log. A tool sees
-    none of them: it reads from nowhere, and what it prints goes to the log.
-Rule 2: when the runtime is gone, so is this process and everything it started, whatever it is doing.
-Rule 3: whatever a tool raises is answered as a `Fault`; only a bug of ours ends the process with a traceback.
+Rule 1: descriptor 0 is the channel to the runtime, 2 its log. A tool sees neither: it reads from nowhere, and what
+    it prints goes to the log.
+Rule 2: whatever a tool raises is answered as a `Fault`; only a bug of ours ends the process with a traceback.
+Rule 3: calls share the process, not the context: each starts with the context variables that loading has left.
 """
 
 import asyncio
-import ctypes
-import fcntl
+import contextvars
 import importlib
 import inspect
 import os
-import signal
 import socket
 import sys
-import threading
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 from standpipe.actions import Raised, Returned
 from standpipe.errors import StandpipeError
@@ -31,21 +29,25 @@ from standpipe.execution.frames import (
     FrameTooLargeError,
     Hello,
     Init,
+    Reached,
     Request,
     Source,
     encode,
     read_request,
 )
+from standpipe.execution.hosts import Watch
 from standpipe.execution.manifests import BadArgumentsError, Bound, ToolError, tools_of
 from standpipe.execution.tools import Surroundings, keep_secrets, settle_in
+from standpipe.files import nearest
 
-_PR_SET_PDEATHSIG = 1
+_END = object()
 
 
 def main() -> None:
     """Serve the runtime until it closes the channel."""
-    channel, lifeline = _detach()
-    _die_with_the_runtime(lifeline, portable="portable" in sys.argv[1:])
+    channel = _detach()
+    watch = Watch(tell=lambda host: channel.sendall(encode(Reached(host))))
+    sys.addaudithook(watch.hear)
     match read_request(channel):
         case Init() as init:
             bench = _load(init)
@@ -57,39 +59,18 @@ def main() -> None:
     channel.sendall(encode(Hello(tuple(bound.tool for bound in bench.values()))))
     while isinstance(request := read_request(channel), Request):
         os.chdir(init.home)  # the last tool may have gone elsewhere
-        channel.sendall(_frame(_answer(bench, request)))
+        with watch.call(request.paused):
+            reply = contextvars.copy_context().run(_answer, bench, request)
+        channel.sendall(_frame(reply))
 
 
-def _detach() -> tuple[socket.socket, int]:
-    channel, lifeline = socket.socket(fileno=os.dup(0)), os.dup(1)
+def _detach() -> socket.socket:
+    channel = socket.socket(fileno=os.dup(0))
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(2, 1)
     os.close(null)
-    return channel, lifeline
-
-
-def _die_with_the_runtime(lifeline: int, *, portable: bool) -> None:
-    """End this process group as soon as the runtime is gone.
-
-    The runtime holds the only write end of the lifeline and never writes. On Linux the kernel
-    itself kills the group when that end closes, also when a tool holds the interpreter lock;
-    elsewhere a thread does it, as soon as it gets that lock. `PR_SET_PDEATHSIG` is the last
-    resort: it ends this process only.
-    """
-    if sys.platform == "linux" and not portable:
-        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
-        fcntl.fcntl(lifeline, 10, signal.SIGKILL)  # F_SETSIG has no name in Python 3.11's fcntl
-        flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
-        fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
-
-
-def _watch(lifeline: int) -> None:
-    while os.read(lifeline, 1):
-        pass
-    os.killpg(0, signal.SIGKILL)
+    return channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +141,9 @@ def _broken(error: BaseException, source: Source | None) -> Broken:
     hint = ""
     if isinstance(error, ModuleNotFoundError) and error.name:
         hint = f"install `{error.name}` where standpipe is installed ({sys.prefix})"
+    elif isinstance(error, NameError) and error.name:
+        close = nearest(error.name, vars(sys.modules["tools"])) if "tools" in sys.modules else None
+        hint = f"did you mean `{close}`?" if close else ""
     fault = faults.fault_of(error)
     return Broken(file, line, f"{fault.type}: {fault.message}", hint)
 
@@ -209,16 +193,42 @@ def _carried_out(step: Callable[[], object], *, own_file: str) -> Returned | Rai
         value = step()
         if inspect.isawaitable(value):
             value = asyncio.run(_awaited(value))
+        if isinstance(value, Iterator):
+            value = _collected(cast("Iterator[object]", value))
     except BaseException as error:  # noqa: BLE001 -- the one place of this process where a tool's exception becomes a value
         return Raised(faults.fault_of(error, own_file=own_file))
-    try:
-        return Returned(faults.as_json(value))
-    except ValueError as error:
-        return faults.refused(faults.RESULT_NOT_JSON, str(error))
+    return _as_reply(value)
 
 
 async def _awaited(value: Awaitable[object]) -> object:
     return await value
+
+
+def _collected(rows: Iterator[object]) -> list[object]:
+    """Return what a generator yields, as far as it could be sent."""
+    found: list[object] = []
+    size = 0
+    while size <= RESULT_BYTES_MAX and (row := next(rows, _END)) is not _END:
+        found.append(row)
+        size += faults.least_size(row, enough=RESULT_BYTES_MAX)
+    return found
+
+
+def _as_reply(value: object) -> Returned | Raised:
+    """Return the value as JSON, or why it cannot be sent; one that is far too large is never copied."""
+    if faults.least_size(value, enough=RESULT_BYTES_MAX) > RESULT_BYTES_MAX:
+        return _too_large(f"more than {RESULT_BYTES_MAX} bytes")
+    try:
+        made = faults.as_json(value)
+    except ValueError as error:
+        return faults.refused(faults.RESULT_NOT_JSON, str(error))
+    if faults.least_size(made, enough=RESULT_BYTES_MAX) > RESULT_BYTES_MAX:
+        return _too_large(f"more than {RESULT_BYTES_MAX} bytes")
+    return Returned(made)
+
+
+def _too_large(what: str) -> Raised:
+    return faults.refused(faults.RESULT_TOO_LARGE, f"the result is {what}; return less of it")
 
 
 def _frame(reply: Returned | Raised) -> bytes:
@@ -226,10 +236,6 @@ def _frame(reply: Returned | Raised) -> bytes:
     try:
         return encode(reply, bytes_max=RESULT_BYTES_MAX)
     except FrameTooLargeError as error:
-        return encode(faults.refused(faults.RESULT_TOO_LARGE, f"the result is {error}"))
+        return encode(_too_large(str(error)))
     except ValueError as error:
         return encode(faults.refused(faults.RESULT_NOT_JSON, str(error)))
-
-
-if __name__ == "__main__":
-    main()

@@ -13,9 +13,11 @@ from standpipe.files.front_matter import (
     load_front_matter as load_front_matter,
 )
 from standpipe.files.schema import (
+    Problem as Problem,
     convert as convert,
     line_of as line_of,
     nearest as nearest,
+    refuse as refuse,
 )
 from standpipe.files.toml import load_toml_with_lines as load_toml_with_lines
 from standpipe.files.yaml import (

@@ -7,7 +7,7 @@ Rule 2: the value itself is never in the message: it may be a secret in the wron
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from msgspec import inspect
@@ -40,7 +40,9 @@ def convert(
     hints: Mapping[str, str] | None = None,
     scalars_as_text: bool = False,
 ) -> T:
-    """Return `found` as a `kind`; `hints` explains keys that people are known to try.
+    """Return `found` as a `kind`.
+
+    `hints` explains keys that people are known to try, and keys (`table.key`) whose limits they meet.
 
     With `scalars_as_text` a number or true becomes text where text is wanted (`title: 404`).
 
@@ -55,7 +57,25 @@ def convert(
     path = _concrete(value, message, kind)
     if unknown := _UNKNOWN.fullmatch(message):
         raise _unknown_key(unknown["key"], path, kind, found.lines, name, hints or {})
-    raise _wrong_value(message, path, kind, found.lines, name)
+    raise _wrong_value(message, path, kind, found.lines, name, hints or {})
+
+
+class Problem(NamedTuple):
+    """What a file says at `path` and cannot mean."""
+
+    path: Place
+    what: str
+    hint: str
+
+
+def refuse(problems: Iterable[Problem], lines: Lines, *, name: str) -> None:
+    """Refuse the first of the problems, with its line.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for path, what, hint in problems:
+        raise ConfigError(f"{name}:{line_of(lines, path)}: {what}", hint=hint)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -142,7 +162,9 @@ def _unknown_key(
     return ConfigError(f"{name}:{line}: unknown key `{key}`", hint=hint)
 
 
-def _wrong_value(message: str, path: Place, kind: type, lines: Lines, name: str) -> ConfigError:
+def _wrong_value(
+    message: str, path: Place, kind: type, lines: Lines, name: str, hints: Mapping[str, str]
+) -> ConfigError:
     line = line_of(lines, path)
     where = ".".join(map(str, path)) or "the file"
     found = _OTHER.fullmatch(message)
@@ -158,7 +180,7 @@ def _wrong_value(message: str, path: Place, kind: type, lines: Lines, name: str)
         wanted = " or ".join(
             _WORDS.get(word, word) for word in types[1].split(" | ") if word != "null"
         )
-        hint = f"write {wanted}{types[2]}"
+        hint = hints.get(where) or f"write {wanted}{types[2]}"
         return ConfigError(f"{name}:{line}: `{where}` is not {wanted}{types[2]}", hint=hint)
     return ConfigError(f"{name}:{line}: `{where}`: {what}", hint="correct this value")
 

@@ -1,101 +1,54 @@
 """When are two failures the same? When only the values in them differ.
 
 Rule 1: the order of the steps is what makes it precise: a body is read before quotes are masked,
-    class numbers are protected before numbers are masked, the call's own arguments go first.
+    class numbers are kept before numbers are masked, the call's own arguments go first.
 Rule 2: precision before recall. A false merge stops work that could go on; a false split costs one call.
-Rule 3: every expression runs once over at most 2 KB and cannot backtrack far.
-Rule 4: raise `VERSION` with any change here; old failures are derived again from their messages.
+Rule 3: every step is one pass over at most 2 KB and cannot backtrack far.
+Rule 4: raise `VERSION` with any change here, in `masks` or in `literals`; old failures are derived again
+    from their messages.
 """
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import cast
 
 import msgspec
 from msgspec import Struct
 
-from standpipe.governor import literals
+from standpipe.governor import literals, masks
 from standpipe.outcomes.outcome import Failed, Unknown
-from standpipe.outcomes.reading import fields, items
 
-VERSION = 1
+VERSION = 2
 INPUT_CHARACTERS_MAX = 2_048
 TEMPLATE_CHARACTERS_MAX = 400
 HOLE = "<*>"
 
+_MASKED_CHARACTERS_MAX = 1_024  # a template ends long before
 _VALUES_MAX = 64
 _VALUE_CHARACTERS_MAX = 500
-_WORD_CHARACTERS_MIN = 4
-_DIGITS_MIN = 3
+_OCCURRENCES_MAX = 64
 _GLUED_CHARACTERS_MIN = 8
 _DEPTH_MAX = 4
-_ITEMS_MAX = 2
+_LITERALS_MAX = 4
 _HEX_DIGITS = 12
 
-# A protected character stands for an ASCII one in the private use area, where no mask sees it.
-_SHIFT = 0xE000
-_PROTECTED = {_SHIFT + number: chr(number) for number in range(0x80)}
-_STRAY = re.compile(f"[{chr(_SHIFT)}-{chr(_SHIFT + 0x7F)}]")
-
-_ANSI = re.compile(r"\x1b\[[0-9;?]{0,20}[A-Za-z]|\x1b\][^\x07\x1b]{0,200}\x07")
+# A terminal's colours, also as `visible` spells them out.
+_ANSI = re.compile(r"(?:\x1b|\\x1b)(?:\[[0-9;?]{0,20}[A-Za-z]|\][^\x07\x1b]{0,200}\x07)")
+_SECRET = re.compile(r"\[secret [^\[\]\n]{1,80}\]")
+_BOXES = str.maketrans(dict.fromkeys("│┃╷╵╭╰─━├└…", " "))
 _TRACE = "Traceback (most recent call last)"
-_STACK_LINE = re.compile(r"^\s{1,12}(?:File \"|at |\^|~).*$\n?", re.MULTILINE)
-
-_CLASS_KEYS = frozenset(
-    "type code error error_code status status_code reason message title detail errno name kind".split()  # noqa: SIM905 -- as the reference lists them
+# Lines that show where it was, or repeat the source that failed.
+_STACK_LINE = re.compile(
+    r"^(?:[ \t]{1,12}+(?:File \"|at |\.\.\. \d|\d{1,6}:[ \t])|[ \t]{0,200}+(?:[\^~]|-->|\d{0,6} {0,3}\| |LINE \d{1,5}:"
+    r"|(?:DETAIL|HINT|CONTEXT|QUERY):|\[SQL: |\[parameters: |goroutine \d{1,9} \[)).*$\n?",
+    re.MULTILINE,
 )
-_CODE_KEYS = frozenset({"type", "code", "error_code", "status", "status_code", "errno", "kind"})
+_POINTED_AT = re.compile(r"^.*\n(?=[ \t|]{0,400}\^[~^ ]{0,400}$)", re.MULTILINE)
+_GUESS = re.compile(r"(?:\.? |\n)(?:did|maybe|perhaps) you mean[^?\n]{0,200}\??\.?", re.IGNORECASE)
 _CODE_WORD = re.compile(r"[A-Za-z][\w.-]{1,39}|-?\d{1,5}")
 _LONG_NUMBER = re.compile(r"\d{6,}")
-
-_REASONS = (
-    "Bad|Unauthorized|Payment|Forbidden|Not|Method|Request|Conflict|Gone|Precondition|Payload|Content|URI"
-    "|Unsupported|Unprocessable|Locked|Too|Internal|Gateway|Service|HTTP|Client|Server|Temporary"
-)
-# The number in the group is what failed; any other number says where, when or how much.
-_CLASSES = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        r"^\s{0,4}([45]\d\d)(?=\s{0,2}(?:[-:]|(?:code|detail|error|message|status|title|type)\b))",
-        r"\b(?:http(?:/\d(?:\.\d)?)?|status|status[ _]?code|response code)\W{0,3}([1-5]\d\d)\b",
-        r"\berror(?:[ _]?code)?\W{0,3}([1-5]\d\d)\b",
-        r"\b(?:errno|winerror|errcode|error[ _]code|exit(?:ed with)?(?: code| status)?|exit code|signal|code)\W{0,3}(-?\d{1,5})\b",
-        r"\bcurl: \((\d{1,3})\)",
-        rf"\b([1-5]\d\d):? (?:{_REASONS})\b",
-        r"\(([245]\d\d), b?['\"]",
-        r"\b([45]\d\d[ -][45]\.\d{1,2}\.\d{1,2})\b",
-        r"\bsqlstate\W{0,3}([0-9a-z]{5})\b",
-        r"\((\d{4}), ['\"]",
-        r"(?<!\d)(-32\d{3})\b",
-        r"\b((?:ORA|PLS|AADSTS|E|SQL|TS|CS)-?\d{3,6})(?=[:\s\])])",
-    )
-)
-
-_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}"
-_MASKS = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        r"\b[a-z][a-z0-9+.-]{1,15}://[^\s'\"<>]+",  # url
-        r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}",  # email
-        rf"\b(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{{0,6}},? )?\d{{1,2}}[ -]{_MONTH}[ -]\d{{2,4}}(?:[ T][\d:.]{{4,15}})?(?: gmt| utc)?",
-        r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?(?:[.,]\d{1,9})?(?:z|[+-]\d\d:?\d\d)?)?",
-        r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b",  # uuid
-        r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?\b",  # ip
-        r"(?<![\w/<.>])(?:~|\.{1,2})?/[^\s'\"`:,;()<>\[\]{}|]*|\b[a-z]:\\[^\s'\"]{1,300}",  # path
-    )
-)
-# Hosts and file names are written in lower case; `json.JSONDecodeError` is neither.
-_HOST = re.compile(
-    r"(?<![\w.-])(?:[A-Za-z0-9-]{1,63}\.){1,8}[a-z]{2,12}(?!\.?[\w-])(?:(?<=[a-z]):\d{1,5}\b)?"
-)
-_QUOTED = re.compile(
-    r"(?<!\w)b?'[^'\n]{1,400}'(?!\w)|\"[^\"\n]{1,400}\"|`[^`\n]{1,400}`|«[^»\n]{1,400}»"
-)
-_TOKEN = re.compile(r"[\w.-]+")
-_GLUED = re.compile(r"[\w.@%~+/<*>-]+")
-_RUN = re.compile(r"<\*>(?:[\s,:;|/=-]{0,4}<\*>)+")
 
 
 class Fingerprints(Struct, frozen=True):
@@ -115,9 +68,8 @@ def fingerprints(
     kind = failed.kind.value
     code = _LONG_NUMBER.sub(HOLE, failed.code) if isinstance(failed, Failed) else ""
     host = failed.host if isinstance(failed, Failed) else ""
-    canonical = msgspec.json.encode(arguments, order="sorted").decode()
     return Fingerprints(
-        instance=_digest(tool_name, canonical, kind, shape),
+        instance=_digest(tool_name, _canonical(arguments), kind, shape),
         site=_digest(tool_name, host, route, kind, code, shape),
         cause=_digest(kind, code, shape),
         template=shape,
@@ -131,98 +83,126 @@ def template(message: str, arguments: Mapping[str, object]) -> str:
         >>> template("HTTP 404: no order 171717 in report-a", {"report": "report-a"})
         'http 404: no order <*> in <*>'
     """
-    text = _STRAY.sub(" ", message[:INPUT_CHARACTERS_MAX])
-    text = _reduced(_last_line(_ANSI.sub("", text)))
-    for pattern in _CLASSES:
-        text = pattern.sub(_keep_group, text)
-    text = _without_echo(text, arguments)
-    for pattern in (*_MASKS, _HOST):
-        text = pattern.sub(HOLE, text)
-    text = _QUOTED.sub(_mask_quoted, text)
-    text = _TOKEN.sub(_mask_digits, text)
-    text = _GLUED.sub(_swallow, text)
-    text = _RUN.sub(HOLE, text).translate(_PROTECTED)
-    return " ".join(text.lower().split())[:TEMPLATE_CHARACTERS_MAX]
+    kept: list[str] = []
+    text = _reduced(_cleaned(message), kept)[:_MASKED_CHARACTERS_MAX]
+    text = _without_echo(masks.classes_kept(text, kept), arguments)
+    text = masks.quotes_masked(masks.addresses_masked(text).lower())
+    text = masks.swallowed(masks.numbers_masked(masks.names_masked(text)))
+    shape = masks.restored(" ".join(text.split()), kept, hole=HOLE)
+    return shape[:TEMPLATE_CHARACTERS_MAX]
 
 
-def _last_line(text: str) -> str:
-    """Keep what a traceback ends in, and drop the lines of a stack."""
+def _cleaned(message: str) -> str:
+    """Cut, and take away what is never about the failure: colours, secrets, guesses, stacks."""
+    text = message[:INPUT_CHARACTERS_MAX]
+    if not text.isascii():
+        text = masks.STRAY.sub(" ", text)
+        text = text.translate(_BOXES) if "│" in text or "…" in text else text
+    text = text.replace(HOLE, masks.HOLE)
+    if "\x1b" in text or "\\x1b" in text:
+        text = _ANSI.sub("", text)
+    if "[secret " in text:
+        text = _SECRET.sub(masks.HOLE, text)
+    if "you mean" in text:
+        text = _GUESS.sub("", text)
+    return _without_stack(text) if "\n" in text else text
+
+
+def _without_stack(text: str) -> str:
+    """Keep what a traceback ends in, and drop the lines of a stack and of the source."""
     _, trace, rest = text.rpartition(_TRACE)
     if trace:
         lines = [line for line in rest.split("\n")[1:] if line.strip() and not line.startswith(" ")]
         return "\n".join(lines) or rest
+    if "^" in text:
+        text = _POINTED_AT.sub("", text)
     return _STACK_LINE.sub("", text)
 
 
-def _reduced(text: str) -> str:
-    """Replace the first literal by those of its members that say what failed."""
-    found = literals.first(text)
-    if found is None:
+def _reduced(text: str, kept: list[str]) -> str:
+    """Replace the literals, up to the first that speaks, by what they say failed."""
+    if "{" not in text and "[" not in text:
         return text
-    members = " ".join(sorted(_members(found.value, 0))) or HOLE
-    return f"{text[: found.start]} {members} {text[found.end :]}"
+    pieces: list[str] = []
+    done = 0
+    for _ in range(_LITERALS_MAX):
+        found = literals.first(text, done)
+        if found is None:
+            break
+        said = [_member(member, kept) for member in literals.members(found.value)]
+        pieces += [text[done : found.start], *(said or (masks.HOLE,))]
+        done = found.end
+        if said:
+            break
+    return " ".join([*pieces, text[done:]])
 
 
-def _members(value: object, depth: int) -> Iterator[str]:
-    if depth >= _DEPTH_MAX:
-        return
-    for item in items(value)[:_ITEMS_MAX]:
-        yield from _members(item, depth + 1)
-    for key, inner in fields(value).items():
-        if isinstance(inner, dict | list):
-            yield from _members(cast("object", inner), depth + 1)
-        elif key in _CLASS_KEYS:
-            yield _member(key, str(inner))
-
-
-def _member(key: str, value: str) -> str:
-    keeps = key in _CODE_KEYS and _CODE_WORD.fullmatch(value) and not _LONG_NUMBER.search(value)
-    return f"{key} {_shifted(value) if keeps else value}"
+def _member(member: literals.Member, kept: list[str]) -> str:
+    text = member.text
+    if member.code and _CODE_WORD.fullmatch(text) and not _LONG_NUMBER.search(text):
+        text = masks.keep(text.lower(), kept)
+    return f"{member.key} {text}"
 
 
 def _without_echo(text: str, arguments: Mapping[str, object]) -> str:
     """Replace what the call itself brought along, the longest first."""
-    values = {form for value in islice(_flat(arguments, 0), _VALUES_MAX) for form in _forms(value)}
-    for value in sorted((value for value in values if value in text), key=len, reverse=True):
+    found: list[str] = []
+    escaped = "\\" in text or "%" in text
+    for value in _words(arguments):
+        if value.isalnum():
+            if value in text and value.lower() not in masks.ORDINARY:
+                found.append(value)
+        elif any(map(str.isalnum, value)):
+            if value in text:
+                found.append(value)
+            found += [form for form in _escaped(value) if form in text] if escaped else []
+            plain = value.replace("-", "_").replace(" ", "_")  # how a name becomes an identifier
+            found += [plain] if plain in text else []
+    for value in sorted(found, key=len, reverse=True):
         text = _replaced(text, value)
     return text
 
 
+def _words(arguments: Mapping[str, object]) -> list[str]:
+    """List the texts among the arguments, level by level; numbers are masked anyway."""
+    found: list[str] = []
+    level: list[object] = [dict(arguments)]
+    for _ in range(_DEPTH_MAX):
+        deeper: list[object] = []
+        for value in level[:_VALUES_MAX]:
+            for item in islice(_inner(value), _VALUES_MAX):
+                if not isinstance(item, str):
+                    deeper.append(item)
+                elif len(item) <= _VALUE_CHARACTERS_MAX:
+                    found.append(item.strip())
+        level = deeper
+    return found[:_VALUES_MAX]
+
+
+def _inner(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return cast("dict[str, object]", value).values()
+    return cast("list[object]", value) if isinstance(value, list | tuple) else ()
+
+
+def _escaped(value: str) -> tuple[str, str]:
+    return repr(value)[1:-1], "".join(map(_quoted, value))
+
+
 def _replaced(text: str, value: str) -> str:
     """Replace `value` where it stands alone; a long one may have something glued to its end."""
-    glues = len(value) >= _GLUED_CHARACTERS_MIN and not value.isdecimal()
+    glues = len(value) >= _GLUED_CHARACTERS_MIN
     pieces: list[str] = []
     done, at = 0, text.find(value)
-    while at >= 0:
+    for _ in range(_OCCURRENCES_MAX):
+        if at < 0:
+            break
         end = at + len(value)
         if not text[at - 1 : at].isalnum() and (glues or not text[end : end + 1].isalnum()):
-            pieces += [text[done:at], HOLE]
+            pieces += [text[done:at], masks.HOLE]
             done = end
         at = text.find(value, end)
     return "".join([*pieces, text[done:]])
-
-
-def _flat(value: object, depth: int) -> Iterator[str]:
-    if depth > _DEPTH_MAX or value is None or isinstance(value, bool):
-        return
-    if isinstance(value, Mapping | list | tuple):
-        for inner in (*fields(cast("object", value)).values(), *items(cast("object", value))):
-            yield from _flat(inner, depth + 1)
-    elif _echoes(text := str(value)):
-        yield text
-
-
-def _echoes(text: str) -> bool:
-    short = _DIGITS_MIN if text.isdecimal() else _WORD_CHARACTERS_MIN
-    return short <= len(text.strip()) and len(text) <= _VALUE_CHARACTERS_MAX
-
-
-def _forms(value: str) -> Iterator[str]:
-    yield value
-    yield repr(value)[1:-1]
-    yield "".join(_quoted(character) for character in value)
-    if "-" in value or " " in value:  # how a name becomes an identifier
-        yield value.replace("-", "_").replace(" ", "_")
 
 
 def _quoted(character: str) -> str:
@@ -232,34 +212,11 @@ def _quoted(character: str) -> str:
     return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "replace"))
 
 
-def _keep_group(match: re.Match[str]) -> str:
-    start, end = match.start(1) - match.start(), match.end(1) - match.start()
-    whole = match[0]
-    return whole[:start] + _shifted(whole[start:end]) + whole[end:]
-
-
-def _shifted(text: str) -> str:
-    return "".join(chr(_SHIFT + ord(char)) if char.isascii() else char for char in text)
-
-
-def _mask_quoted(match: re.Match[str]) -> str:
-    text = match[0]
-    if _STRAY.search(text):  # a class number stands in it: '401 Unauthorized'
-        return text
-    says_something = HOLE in text or any(character.isalnum() for character in text)
-    return HOLE if says_something else text
-
-
-def _mask_digits(match: re.Match[str]) -> str:
-    text = match[0]
-    masked = any(character.isdigit() for character in text)
-    stop = "." if text.endswith(".") else ""
-    return HOLE + stop if masked else text
-
-
-def _swallow(match: re.Match[str]) -> str:
-    text = match[0]
-    return HOLE if HOLE in text else text
+def _canonical(arguments: Mapping[str, object]) -> str:
+    try:
+        return msgspec.json.encode(arguments, order="sorted").decode()
+    except (TypeError, ValueError):  # half a surrogate pair is no JSON, and still an argument
+        return repr(arguments)
 
 
 def _digest(*parts: str) -> str:

@@ -152,18 +152,19 @@ def recover(  # noqa: PLR0913 -- all but the outcome are keyword-only facts; the
     tool: Tool,
     attempt: int,
     seen: int,
-    refreshed: bool,
     jitter: float,
+    refreshed: bool = False,
     same_way: int = 2,
     alternates: Sequence[str] = (),
     wait_seconds_max: float = 30.0,
+    repeats_left: bool = True,
 ) -> Recovery:
     """Choose what happens now.
 
     attempt: attempts of this action so far, 1 after the first. seen: failures of this site since
     the last resolution, this one included; attempts below the model are not counted in it.
     refreshed: the credential was renewed in this run already. jitter: in [0, 1).
-    alternates: those not yet tried. What would start beyond `wait_seconds_max` is always a `Wait`,
+    alternates: those not yet tried. repeats_left: the host's budget of repeats is not used up. What would start beyond `wait_seconds_max` is always a `Wait`,
     whatever its row says first: the caller parks the run until then.
     """
     match outcome:
@@ -179,6 +180,7 @@ def recover(  # noqa: PLR0913 -- all but the outcome are keyword-only facts; the
                 row.first in _REPEATS
                 and may_repeat(outcome, tool, refreshed=refreshed)
                 and attempt <= min(row.times, ATTEMPTS_MAX - 1)
+                and (repeats_left or row.first is Step.REFRESH)
             ):
                 return _repeat(row, outcome, attempt, jitter, wait_seconds_max)
             again = row.first in _REPEATS or seen >= (tool.same_way or same_way)

@@ -2,8 +2,9 @@
 
 Rule 1: failures count since the last resolution; attempts below the model are not counted.
 Rule 2: an open site refuses the next call of any run, until a person answers, its time has come, or
-    what it depends on has changed. Then one attempt is let through.
+    what it depends on has changed. Then one attempt is let through, and only one at a time.
 Rule 3: what a model causes by its own arguments opens no site for other runs.
+Rule 4: what a host does to every tool (a dead credential, nobody there) is counted for the host, too.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -11,13 +12,15 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 from msgspec import Struct
 
-from standpipe.governor.fingerprint import Fingerprints
+from standpipe.governor.fingerprint import VERSION, Fingerprints
+from standpipe.ids import digest
 from standpipe.outcomes.outcome import Failed, Kind, Unknown
 
 COOLDOWN_SECONDS_FIRST = 30.0
 COOLDOWN_SECONDS_MAX = 600.0
 OPEN_DAYS_MAX = 7
 RUNS_MAX = 20
+_HEX_DIGITS = 12
 
 TRANSIENT = frozenset(
     {
@@ -31,105 +34,126 @@ MODEL_CAUSED = frozenset(
         Kind.CHECKLIST, Kind.GAVE_UP, Kind.LOOP, Kind.NO_PROGRESS, Kind.CUT, Kind.BUDGET,
     }
 )  # fmt: skip
+HOST_WIDE = frozenset({Kind.CREDENTIAL, Kind.FORBIDDEN, Kind.NOT_SENT, Kind.QUOTA})
 BY_ANY_ARGUMENTS = frozenset({Kind.NOT_FOUND, Kind.BAD_INPUT, Kind.CONFLICT, Kind.ERROR_TEXT})
 
 
 class Site(Struct, frozen=True, kw_only=True):
-    """One way of failing at one place. Times are RFC 3339; `until` is empty while nothing is open."""
+    """One way of failing at one place; a site without a tool is one of a host.
+
+    Times are RFC 3339; `until` is empty while nothing is open. `probe` is the action that may try
+    while it is open, until `probe_until`. On `probation` a person has said that it is mended: the
+    next failure opens it again, whatever the count.
+    """
 
     site: str
     tool: str
     host: str = ""
     kind: Kind
     code: str = ""
+    cause: str = ""
     template: str = ""
     message: str = ""
+    version: int = 1
     count: int = 0
+    total: int = 0
     first_at: str = ""
     last_at: str = ""
     open: bool = False
     blocker: str = ""
     until: str = ""
     cooldown_seconds: float = 0.0
+    retry_after_seconds: float | None = None
+    depends: str = ""
+    probe: str = ""
+    probe_until: str = ""
+    probation: bool = False
     runs: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
     resolved_by: str = ""
+    resolved_at: str = ""
 
 
 def failed(
-    before: Site | None,
-    *,
-    marks: Fingerprints,
-    tool: str,
-    outcome: Failed | Unknown,
-    at: str,
-    run: str,
-) -> Site:
+    before: Site | None, *, marks: Fingerprints, tool: str, outcome: Failed | Unknown, at: str,
+    run: str, depends: str = "",
+) -> Site:  # fmt: skip
     """Count one more failure; the first after a resolution starts anew."""
-    counted = before is not None and before.count > 0
-    fresh = Site(
-        site=marks.site,
-        tool=tool,
-        host=outcome.host if isinstance(outcome, Failed) else "",
-        kind=outcome.kind,
-        code=outcome.code if isinstance(outcome, Failed) else "",
-        template=marks.template,
-        message=outcome.message,
-        count=1,
-        first_at=at,
-        last_at=at,
-        runs=(run,),
-    )
-    if before is None or not counted:
-        return fresh
-    return msgspec.structs.replace(
-        before,
-        message=outcome.message,
-        count=before.count + 1,
-        last_at=at,
-        runs=(*(known for known in before.runs if known != run), run)[-RUNS_MAX:],
-    )
-
-
-def resolved(site: Site, by: str) -> Site:
-    """Close a site; `by` says what resolved it: an action, a person, `verify`."""
+    host = outcome.host if isinstance(outcome, Failed) else ""
+    site = before or Site(site=marks.site, tool=tool, host=host, kind=outcome.kind)
+    anew = site.count == 0
     return msgspec.structs.replace(
         site,
-        count=0,
-        open=False,
-        blocker="",
-        until="",
-        cooldown_seconds=0.0,
-        runs=(),
-        resolved_by=by,
+        code=outcome.code if isinstance(outcome, Failed) else "",
+        cause=marks.cause,
+        template=marks.template,
+        message=outcome.message,
+        version=VERSION,
+        count=site.count + 1,
+        total=site.total + 1,
+        first_at=at if anew else site.first_at,
+        last_at=at,
+        retry_after_seconds=outcome.retry_after_seconds if isinstance(outcome, Failed) else None,
+        depends=depends,
+        runs=(*(known for known in site.runs if known != run), run)[-RUNS_MAX:],
+        resolved_by="",
+        resolved_at="",
     )
 
 
-def opened(
-    site: Site, blocker: str, now_text: str, *, retry_after_seconds: float | None = None
-) -> Site:
+def resolved(site: Site, by: str, at: str = "", *, probation: bool = False) -> Site:
+    """Close a site; `by` says what resolved it: a tool that worked, a person, `verify`."""
+    return msgspec.structs.replace(
+        site, count=0, open=False, blocker="", until="", cooldown_seconds=0.0, runs=(), probe="",
+        probe_until="", probation=probation, resolved_by=by, resolved_at=at,
+    )  # fmt: skip
+
+
+def opened(site: Site, blocker: str, at: str) -> Site:
     """Open a site under the question `blocker`; opening it again doubles its cool-down.
 
     A kind the model causes only remembers the question: other runs may try with other arguments.
     """
+    site = msgspec.structs.replace(site, blocker=blocker, probe="", probe_until="", probation=False)
     if site.kind in MODEL_CAUSED:
-        return msgspec.structs.replace(site, blocker=blocker)
-    cooldown = _cooldown(site, retry_after_seconds)
+        return site
+    cooldown = _cooldown(site)
     wait = timedelta(seconds=cooldown) if cooldown else timedelta(days=OPEN_DAYS_MAX)
-    until = datetime.fromisoformat(now_text) + wait
-    return msgspec.structs.replace(
-        site, open=True, blocker=blocker, until=_stamp(until), cooldown_seconds=cooldown
-    )
+    until = stamp(datetime.fromisoformat(at) + wait)
+    return msgspec.structs.replace(site, open=True, until=until, cooldown_seconds=cooldown)
 
 
-def may_try(site: Site | None, now: datetime, *, changed: bool = False) -> bool:
+def probed(site: Site, action: str, until: str, at: str) -> Site:
+    """Let one action try an open site; while it does, nobody else may."""
+    if site.probe and site.probe != action and site.probe_until > at:
+        return site
+    return msgspec.structs.replace(site, probe=action, probe_until=until)
+
+
+def missed(site: Site) -> Site:
+    """Take note that the one attempt came to something else; another one may try."""
+    return msgspec.structs.replace(site, probe="", probe_until="")
+
+
+def may_try(site: Site | None, now: datetime, *, depends: str = "") -> bool:
     """Whether a call at this site may be attempted.
 
-    changed: the credential, the tool's source or its manifest is not what it was when it failed.
+    depends: what the call depends on now: the manifest of its tool, the credentials it is given.
     The one attempt this allows resolves the site, or opens it again.
     """
-    if site is None or not site.open or changed:
+    if site is None or not site.open:
         return True
-    return bool(site.until) and now >= datetime.fromisoformat(site.until)
+    if site.probe and now < datetime.fromisoformat(site.probe_until):
+        return False
+    changed = bool(depends and site.depends) and depends != site.depends
+    return changed or (bool(site.until) and now >= datetime.fromisoformat(site.until))
+
+
+def seen_next(site: Site | None, same_way: int) -> int:
+    """Return how often a failure here will have been seen with the next one; on probation it is the last."""
+    if site is None:
+        return 1
+    return max(site.count + 1, same_way) if site.probation else site.count + 1
 
 
 def resolves(kind: Kind, *, same_site: bool, same_tool: bool) -> bool:
@@ -142,13 +166,28 @@ def resolves(kind: Kind, *, same_site: bool, same_tool: bool) -> bool:
     return same_tool if kind in BY_ANY_ARGUMENTS else same_site
 
 
-def _cooldown(site: Site, retry_after_seconds: float | None) -> float:
+def host_site(host: str, cause: str) -> str:
+    """Name what a host does to every tool; a cause without a host is nobody's in particular."""
+    return digest(f"{host}\x1f{cause}".encode())[:_HEX_DIGITS]
+
+
+def is_alias(old: Site, *, tool: str, outcome: Failed, template: str, derived: str) -> bool:
+    """Whether a site that an earlier version of the fingerprint named is the one that failed now.
+
+    derived: the template this version makes of the message that is kept with the old site.
+    """
+    place = (old.tool, old.kind, old.code, old.host)
+    same_place = place == (tool, outcome.kind, outcome.code, outcome.host)
+    return old.version < VERSION and same_place and template in (derived, old.template)
+
+
+def stamp(moment: datetime) -> str:
+    """Write a time; `clock.stamp` writes the same, but its module can sleep, which nothing pure may reach."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _cooldown(site: Site) -> float:
     if site.kind not in TRANSIENT:
         return 0.0
     doubled = max(COOLDOWN_SECONDS_FIRST, 2 * site.cooldown_seconds)
-    return max(min(doubled, COOLDOWN_SECONDS_MAX), retry_after_seconds or 0.0)
-
-
-def _stamp(moment: datetime) -> str:
-    # `clock.stamp` writes the same, but its module can sleep, which a pure package must not reach.
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return max(min(doubled, COOLDOWN_SECONDS_MAX), site.retry_after_seconds or 0.0)

@@ -5,13 +5,14 @@ Rule 1: an entry and the question it raises are written together: nothing is hel
 
 import hashlib
 import posixpath
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 
-from standpipe.actions import TRUSTED, Action, Change, Done, Label
-from standpipe.governor.fingerprint import Fingerprints
-from standpipe.governor.recovery import Escalate, Recovery, Wait
+from standpipe.actions import TRUSTED, Action, Change, Done, Effect, Label
+from standpipe.governor.fingerprint import VERSION, Fingerprints
+from standpipe.governor.recovery import Escalate, Recovery, Skip, Wait
 from standpipe.journal.entries import (
     BlockedRaised,
     Decided,
@@ -23,8 +24,10 @@ from standpipe.journal.entries import (
     Settled,
     Verdict,
 )
-from standpipe.outcomes.outcome import Failed, Outcome
+from standpipe.outcomes.outcome import Failed, Kind, Outcome, Succeeded
+from standpipe.outcomes.shape import is_empty
 from standpipe.policy.decision import Allow, Ask, Decision, Deny
+from standpipe.policy.egress import host_of
 
 PARK_HOURS = 24
 _FOREIGN_FOLDERS = {"untrusted", "conflicts"}  # of the brain: text that nobody vouches for
@@ -81,9 +84,27 @@ def _reasons(ask: Ask, action: Action) -> str:
     return f"{ask.reason}; the agent's reason: {action.why}" if action.why else ask.reason
 
 
+def call_digest(action: Action) -> str:
+    """Name the tool with exactly these arguments, whoever calls it in whatever run."""
+    return _digest((action.tool.name, action.arguments))
+
+
+def twin_digest(action: Action) -> str:
+    """Name the tool and where its effect lands; without declared control arguments all of them count."""
+    control = action.tool.control or tuple(action.arguments)
+    return _digest((action.tool.name, {name: action.arguments.get(name) for name in control}))
+
+
 def intended(action: Action, *, attempt: int, key: str, tree: str) -> Draft:
     """Say that it is about to happen."""
-    body = Intended(attempt, key, deadline_seconds=action.tool.timeout_seconds, tree=tree)
+    body = Intended(
+        attempt,
+        key,
+        deadline_seconds=action.tool.timeout_seconds,
+        tree=tree,
+        twin=twin_of(action),
+        tool=action.tool.name,
+    )
     return Draft(f"{action.id}#{attempt}", body)
 
 
@@ -96,12 +117,18 @@ def idempotency_key(action: Action, *, run: str) -> str:
     return f"{action.id}-{own}"
 
 
-def settled(
+def twin_of(action: Action) -> str:
+    """Return the twin digest of a call that must not happen twice; of any other nothing."""
+    return twin_digest(action) if action.tool.effect is Effect.ONCE else ""
+
+
+def settled(  # noqa: PLR0913 -- all but the first four are keyword-only facts of one entry
     action: Action, done: Done, outcome: Outcome, recovery: Recovery, *,
-    prints: Fingerprints | None, attempt: int,
+    prints: Fingerprints | None, attempt: int, depends: str = "", blocker: str = "", mends: str = "",
 ) -> Draft:  # fmt: skip
     """Say what an attempt came to, and what comes next."""
     host = outcome.host if isinstance(outcome, Failed) else ""
+    worked = isinstance(outcome, Succeeded)
     body = Settled(
         tool=action.tool.name,
         attempt=attempt,
@@ -115,8 +142,24 @@ def settled(
         host=host,
         changes=done.changes,
         seconds=round(done.seconds, 3),
+        version=VERSION,
+        call=call_digest(action),
+        came=_digest(outcome.value) if worked else prints.template if prints else "",
+        empty=worked and is_empty(outcome.value),
+        hosts=_hosts(action, done, host),
+        depends=depends,
+        blocker=blocker,
+        mends=mends,
+        twin=twin_of(action),
     )
     return Draft(f"{action.id}#{attempt}", body)
+
+
+def _hosts(action: Action, done: Done, failed_at: str) -> tuple[str, ...]:
+    """Say whom a call talked to: what was seen, what was asked for, what the failure names."""
+    url = action.arguments.get("url")
+    asked = host_of(url) if isinstance(url, str) else None
+    return tuple(dict.fromkeys(filter(None, (*done.hosts, asked, failed_at))))
 
 
 def label_of(action: Action) -> Label:
@@ -127,10 +170,16 @@ def label_of(action: Action) -> Label:
     return TRUSTED if action.tool.returns == "trusted" else Label(sources=(action.id,))
 
 
-def escalated(
-    tool: str, failed: Failed, recovery: Recovery, *, action: str, blocker: str, site: str, now: datetime
+def escalated(  # noqa: PLR0913 -- all but the first three are keyword-only facts of one question
+    tool: str, failed: Failed, recovery: Recovery, *, action: str, blocker: str, site: str,
+    now: datetime, secrets: Sequence[str] = (),
 ) -> Draft:  # fmt: skip
-    """Put a failure to a human: what failed, why it stops here, what an answer does."""
+    """Put a failure to a human: what failed, why it stops here, what an answer does.
+
+    secrets: the NAMES of the credentials the call was given.
+    """
+    rejected = failed.kind in (Kind.CREDENTIAL, Kind.FORBIDDEN) and secrets
+    named = f" (it was given {_names(secrets)})" if rejected else ""
     if isinstance(recovery, Wait):
         until = now + timedelta(seconds=recovery.delay_seconds)
         body = BlockedRaised(
@@ -145,14 +194,25 @@ def escalated(
     else:
         body = BlockedRaised(
             kind="failure",
-            ask=f"`{tool}` failed: {failed.message}. What now?",
+            ask=f"`{tool}` failed: {failed.message}{named}. What now?",
             why=recovery.why,
             action=action,
             tool=tool,
             site=site,
             expires_at=_after(now, hours=PARK_HOURS),
+            secrets=tuple(secrets) if rejected else (),
         )
     return Draft(blocker, body)
+
+
+def _names(secrets: Sequence[str]) -> str:
+    return ", ".join(f"the secret `{name}`" for name in secrets)
+
+
+def left_out(action: Action, *, number: int, by: str) -> Draft:
+    """Say that a person decided to go on without it."""
+    why = f"{by} decided to go on without it"
+    return decided(action, Deny("person", why), number=number, by=by, recovery=Skip(why))
 
 
 def in_doubt(action: Action, *, attempt: int, blocker: str, now: datetime) -> tuple[Draft, Draft]:
@@ -168,7 +228,9 @@ def in_doubt(action: Action, *, attempt: int, blocker: str, now: datetime) -> tu
         expires_at=_after(now, hours=PARK_HOURS),
         shows=action.arguments,
     )
-    return Draft(f"{action.id}#{attempt}", InDoubt(attempt, what, blocker)), Draft(blocker, body)
+    return Draft(f"{action.id}#{attempt}", InDoubt(attempt, what, blocker, twin_of(action))), Draft(
+        blocker, body
+    )
 
 
 def reconciled(
@@ -176,7 +238,7 @@ def reconciled(
     changes: tuple[Change, ...],
 ) -> Draft:  # fmt: skip
     """Say what `verify`, or a human, knows."""
-    body = Reconciled(action.tool.name, attempt, verdict, by, value, changes)
+    body = Reconciled(action.tool.name, attempt, verdict, by, value, changes, twin_of(action))
     return Draft(f"{action.id}#{attempt}", body)
 
 
@@ -208,6 +270,10 @@ def call_text(action: Action) -> str:
     """Write a call so that a person can judge it in one line."""
     parts = [f"{name}={_short(value)}" for name, value in action.arguments.items()]
     return f"{action.tool.name}({', '.join(parts)})"
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()[:16]
 
 
 def _short(value: object) -> str:

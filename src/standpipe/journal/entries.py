@@ -6,19 +6,15 @@ Rule 3: `key` says what an entry is about and is unique together with run and ki
 the same thing twice says it once.
 """
 
-import hashlib
 from collections.abc import Mapping
 from enum import StrEnum
 
-import msgspec
 from msgspec import Struct
 
 from standpipe.actions import Change, Effect, Label
 from standpipe.governor.recovery import Recovery
 from standpipe.outcomes.outcome import Failed, Outcome
 from standpipe.policy.decision import Decision
-
-GENESIS = "0" * 64
 
 
 class Acceptance(Struct, frozen=True, omit_defaults=True):
@@ -99,6 +95,20 @@ class ModelFailed(Struct, frozen=True, tag="model.failed", omit_defaults=True):
     model: str
     site: str
     template: str = ""
+    instance: str = ""
+    cause: str = ""
+    depends: str = ""
+    version: int = 1  # of the fingerprints
+
+
+class ModelRefused(Struct, frozen=True, tag="model.refused", omit_defaults=True):
+    """A model was not asked: it fails the same way each time, and the question `blocker` waits."""
+
+    number: int
+    model: str
+    site: str
+    blocker: str
+    why: str
 
 
 class Proposed(Struct, frozen=True, tag="action.proposed", omit_defaults=True):
@@ -134,6 +144,8 @@ class Intended(Struct, frozen=True, tag="action.intended", omit_defaults=True):
     idempotency_key: str
     deadline_seconds: float
     tree: str = ""  # the workspace before, so that changes of a killed tool are found
+    twin: str = ""  # the tool and where the effect lands; only of `once` tools
+    tool: str = ""
 
 
 class Settled(Struct, frozen=True, tag="action.outcome", omit_defaults=True):
@@ -151,6 +163,17 @@ class Settled(Struct, frozen=True, tag="action.outcome", omit_defaults=True):
     host: str = ""
     changes: tuple[Change, ...] = ()
     seconds: float = 0.0
+    version: int = 1  # of the fingerprints
+    call: str = ""  # the tool and its arguments, as a digest
+    came: str = ""  # what came back, as a digest, or the template of the failure
+    empty: bool = False  # it worked, and nothing came back
+    hosts: tuple[str, ...] = ()  # whom the tool talked to
+    depends: str = (
+        ""  # manifest and credentials, as digests: when one changes, it may be tried again
+    )
+    blocker: str = ""  # the question that was there already
+    mends: str = ""  # the site of the call this one was tried instead of
+    twin: str = ""
 
 
 class Verdict(StrEnum):
@@ -170,14 +193,16 @@ class Reconciled(Struct, frozen=True, tag="action.reconciled", omit_defaults=Tru
     by: str
     value: object = None
     changes: tuple[Change, ...] = ()
+    twin: str = ""
 
 
-class InDoubt(Struct, frozen=True, tag="action.in_doubt"):
+class InDoubt(Struct, frozen=True, tag="action.in_doubt", omit_defaults=True):
     """It may have happened, and nothing here can tell."""
 
     attempt: int
     what: str
     blocker: str
+    twin: str = ""
 
 
 class BlockedRaised(Struct, frozen=True, tag="blocked.raised", omit_defaults=True):
@@ -194,6 +219,7 @@ class BlockedRaised(Struct, frozen=True, tag="blocked.raised", omit_defaults=Tru
     site: str = ""
     tool: str = ""
     shows: Mapping[str, object] = {}  # the exact arguments, for whoever decides
+    secrets: tuple[str, ...] = ()  # the NAMES of the credentials that were rejected
 
 
 class AnswerGiven(Struct, frozen=True, tag="answer.given"):
@@ -264,6 +290,8 @@ class RunEnded(Struct, frozen=True, tag="run.ended", omit_defaults=True):
     summary: str
     evidence: tuple[str, ...] = ()
     why: str = ""
+    kind: str = ""  # of the failure that ended it, and where that was
+    site: str = ""
 
 
 class Restored(Struct, frozen=True, tag="workspace.restored"):
@@ -271,6 +299,23 @@ class Restored(Struct, frozen=True, tag="workspace.restored"):
 
     changes: tuple[Change, ...]
     by: str
+
+
+class CredentialRefreshed(Struct, frozen=True, tag="credential.refreshed", omit_defaults=True):
+    """A rejected credential was renewed, or could not be: `failed` says why."""
+
+    credential: str  # the name of the function that renews it; tools that share it share this
+    tool: str
+    names: tuple[str, ...] = ()
+    failed: str = ""
+
+
+class SiteProbed(Struct, frozen=True, tag="site.probed"):
+    """In the stream of the home: one action may try an open site, and nobody else meanwhile."""
+
+    site: str
+    action: str
+    until: str  # after this the attempt is taken for lost, and another one may try
 
 
 class SiteClosed(Struct, frozen=True, tag="site.closed"):
@@ -289,6 +334,7 @@ Body = (
     | ModelRequested
     | ModelResponded
     | ModelFailed
+    | ModelRefused
     | Proposed
     | Decided
     | Intended
@@ -305,9 +351,10 @@ Body = (
     | RunLost
     | RunEnded
     | Restored
+    | CredentialRefreshed
+    | SiteProbed
     | SiteClosed
 )
-VERSIONS: Mapping[str, int] = {}  # kinds whose shape has moved on; every other kind is at 1
 
 
 class Draft(Struct, frozen=True):
@@ -341,53 +388,6 @@ class Entry(Struct, frozen=True):
         return self.key.partition("#")[0] if self.kind.startswith("action.") else ""
 
 
-class Stored(Struct, frozen=True):
-    """An entry exactly as it was written: what a chain is checked against."""
-
-    run: str
-    seq: int
-    epoch: int
-    key: str
-    kind: str
-    v: int
-    at: str
-    data: bytes
-    prev: str
-    hash: str
-
-
 def kind_of(body: Body) -> str:
     """Return the kind of an entry: the tag of its body."""
     return str(body.__struct_config__.tag)
-
-
-def encode(body: Body) -> bytes:
-    """Write a body as canonical JSON: sorted keys, no spaces, UTF-8."""
-    return msgspec.json.encode(body, order="sorted")
-
-
-_BODY: msgspec.json.Decoder[Body] = msgspec.json.Decoder(Body)
-
-
-def decode(data: bytes | str) -> Body:
-    """Read a body written by any version so far."""
-    return _BODY.decode(data)
-
-
-def link(  # noqa: PLR0913 -- the columns of an entry, by name
-    *, run: str, seq: int, epoch: int, key: str, kind: str, v: int, at: str, data: bytes, prev: str
-) -> str:
-    """Return the hash of an entry: SHA-256 over the one before it and every other column."""
-    row = (run, seq, epoch, key, kind, v, at, msgspec.Raw(data))
-    return hashlib.sha256(prev.encode() + msgspec.json.encode(row)).hexdigest()
-
-
-def place(draft: Draft, *, run: str, seq: int, epoch: int, at: str, prev: str) -> Entry:
-    """Give a sentence its place after the entry whose hash is `prev`."""
-    kind = kind_of(draft.body)
-    v = VERSIONS.get(kind, 1)
-    own = link(
-        run=run, seq=seq, epoch=epoch, key=draft.key, kind=kind, v=v, at=at,
-        data=encode(draft.body), prev=prev,
-    )  # fmt: skip
-    return Entry(run, seq, epoch, draft.key, v, at, draft.body, prev, own)

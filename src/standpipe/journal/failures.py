@@ -3,7 +3,8 @@
 Rule 1: a failure is resolved by a later success of the same kind of call, by an alternate that worked,
 or by a human's answer. Nothing else resolves it, least of all the agent's opinion.
 Rule 2: a `not_found` of a read stops blocking the end once the agent went on and succeeded elsewhere.
-Rule 3: attempts below the model are attempts; an action counts once, when its last one is settled.
+Rule 3: attempts below the model are attempts; a call counts once, however often it was tried.
+Rule 4: a site is open while one of its calls is: what worked later for another call mends only that one.
 """
 
 from collections.abc import Sequence
@@ -11,11 +12,12 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from standpipe.actions import Effect
-from standpipe.governor.recovery import Recovery, Refresh, Retry, Wait
+from standpipe.governor.recovery import Recovery, Refresh, Retry, Skip, Wait
 from standpipe.governor.sites import resolves
 from standpipe.ids import proposed_id
 from standpipe.journal.entries import (
     BlockedRaised,
+    Decided,
     Entry,
     ModelFailed,
     ModelResponded,
@@ -24,12 +26,20 @@ from standpipe.journal.entries import (
     Settled,
     Verdict,
 )
+from standpipe.journal.tried import tried
 from standpipe.journal.views import answers
 from standpipe.outcomes.outcome import Failed, Kind, Succeeded, Unknown
 
+INSTEAD = " worked instead"
+SKIP = "skip"  # the answer to a failure with which a person lets the run go on without it
+
 
 class Failure(Struct, frozen=True, kw_only=True):
-    """One site a run failed at; `overcome_by` is empty while nothing has resolved it."""
+    """One site a run failed at; `overcome_by` is empty while nothing has resolved it.
+
+    `count` is how many calls failed there, `attempts` how often they were tried in all; `tried` says
+    what was done about it below the model.
+    """
 
     action: str
     tool: str
@@ -42,6 +52,9 @@ class Failure(Struct, frozen=True, kw_only=True):
     last_at: str
     recovery: str
     why: str
+    code: str = ""
+    host: str = ""
+    tried: tuple[str, ...] = ()
     overcome_by: str = ""
 
     @property
@@ -51,14 +64,12 @@ class Failure(Struct, frozen=True, kw_only=True):
 
 def failures(entries: Sequence[Entry]) -> list[Failure]:
     """Return the failures of a run by site, in the order of their first appearance."""
-    sites: dict[str, list[Entry]] = {}
-    for entry in entries:
-        match entry.body:
-            case Settled(outcome=Failed() | Unknown(), site=site) | ModelFailed(site=site):
-                sites.setdefault(site or entry.key, []).append(entry)
-            case _:
-                pass
-    return [_failure(group, entries) for group in sites.values()]
+    return [_failure(group, entries) for group in _sites(entries).values()]
+
+
+def failure_at(entry: Entry, entries: Sequence[Entry]) -> Failure:
+    """Return the failure of the site at which `entry`, an outcome of this run, failed."""
+    return _failure(_sites(entries)[_site(entry) or entry.key], entries)
 
 
 def unresolved(entries: Sequence[Entry]) -> list[Failure]:
@@ -66,40 +77,65 @@ def unresolved(entries: Sequence[Entry]) -> list[Failure]:
     return [failure for failure in failures(entries) if failure.open and failure.tool != "done"]
 
 
+def _sites(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    sites: dict[str, list[Entry]] = {}
+    for entry in entries:
+        site = _site(entry)
+        if site is not None:
+            sites.setdefault(site or entry.key, []).append(entry)
+    return sites
+
+
+def _site(entry: Entry) -> str | None:
+    match entry.body:
+        case Settled(outcome=Failed() | Unknown(), site=site) | ModelFailed(site=site):
+            return site
+        case _:
+            return None
+
+
 def _failure(group: Sequence[Entry], entries: Sequence[Entry]) -> Failure:
-    first, last = group[0], group[-1]
-    tool, kind, message, recovery, site = _facts(last)
+    calls = {_call(entry): entry for entry in group}  # the last of each
+    ends = [(entry, _overcome(entry, entries)) for entry in calls.values()]
+    last, overcome = next((end for end in reversed(ends) if not end[1]), ends[-1])
+    tool, failed, recovery = _facts(last)
     final = [entry for entry in group if _is_final(entry)]
     return Failure(
-        action=last.action or last.key.partition("#")[0],
+        action=_call(last),
         tool=tool,
-        kind=kind,
-        site=site,
-        message=message,
-        count=len(final) or 1,
+        kind=failed.kind,
+        site=_site(last) or "",
+        message=failed.message,
+        count=max(len(calls), len(final)),
         attempts=len(group),
-        first_at=first.at,
-        last_at=last.at,
+        first_at=group[0].at,
+        last_at=group[-1].at,
         recovery=str(recovery.__struct_config__.tag),
         why=recovery.why,
-        overcome_by=_overcome(last, entries),
+        code=failed.code if isinstance(failed, Failed) else "",
+        host=failed.host if isinstance(failed, Failed) else "",
+        tried=tried(group, entries),
+        overcome_by=overcome,
     )
 
 
-def _facts(entry: Entry) -> tuple[str, str, str, Recovery, str]:  # local, unpacked at once
+def _call(entry: Entry) -> str:
+    """Name the call, or the request to the model, that an attempt belongs to."""
+    return entry.action or entry.key.partition("#")[0]
+
+
+def _facts(entry: Entry) -> tuple[str, Failed | Unknown, Recovery]:  # local, unpacked at once
     match entry.body:
-        case ModelFailed(failed=failed, recovery=recovery, site=site, model=model):
-            return model, failed.kind, failed.message, recovery, site
-        case Settled(tool=tool, outcome=Failed(kind, message), recovery=recovery, site=site):
-            return tool, kind, message, recovery, site
-        case Settled(tool=tool, outcome=Unknown(message, kind), recovery=recovery, site=site):
-            return tool, Kind.IN_DOUBT if kind is Kind.IN_DOUBT else kind, message, recovery, site
+        case ModelFailed(failed=failed, recovery=recovery, model=model):
+            return model, failed, recovery
+        case Settled(tool=tool, outcome=Failed() | Unknown() as outcome, recovery=recovery):
+            return tool, outcome, recovery
         case body:
             raise TypeError(f"not a failure: {body!r}")
 
 
 def _is_final(entry: Entry) -> bool:
-    return not isinstance(_facts(entry)[3], Retry | Wait | Refresh)
+    return not isinstance(_facts(entry)[2], Retry | Wait | Refresh)
 
 
 def _overcome(last: Entry, entries: Sequence[Entry]) -> str:
@@ -123,9 +159,11 @@ def _same_action(last: Entry, later: Sequence[Entry]) -> str:
         about_it = proposed_id(entry.action) == proposed_id(last.action)
         match entry.body:
             case Settled(outcome=Succeeded(), tool=tool) if about_it:
-                return tool if entry.action != last.action else "a later attempt"
+                return f"`{tool}`{INSTEAD}" if entry.action != last.action else "a later attempt"
             case Reconciled(verdict=verdict, by=by) if about_it and verdict is not Verdict.GAVE_UP:
                 return f"{by}: {verdict}"
+            case Decided(recovery=Skip(), by=by) if about_it:
+                return f"{by} skipped it"
             case _:
                 pass
     return ""
@@ -159,15 +197,30 @@ def _proposals(entries: Sequence[Entry]) -> dict[str, Proposed]:
 
 
 def _answered(last: Entry, entries: Sequence[Entry]) -> str:
-    given = answers(entries)
+    """A question about the site is about all calls that failed there before it was asked."""
+    given, site = answers(entries), _site(last)
     for entry in entries:
         match entry.body:
-            case BlockedRaised(action=action) if entry.key in given and entry.seq >= last.seq:
-                if action and action in {last.action, last.key.partition("#")[0]}:
-                    return f"{given[entry.key].by} answered {entry.key}"
+            case BlockedRaised() as asked if entry.key in given and entry.seq >= last.seq:
+                named = asked.action and asked.action in {last.key, _call(last)}
+                said = given[entry.key]
+                mends = asked.kind != "wait" or skips(said.answer)  # time alone mends nothing
+                if mends and (named or (site and asked.site == site)):
+                    done = "skipped it in answering" if skips(said.answer) else "answered"
+                    return f"{said.by} {done} {entry.key}"
             case _:
                 pass
     return ""
+
+
+def skips(answer: str) -> bool:
+    """Return whether an answer says to go on without what failed.
+
+    Example:
+        >>> skips("skip: nobody reads it"), skips("skip the line and try again")
+        (True, False)
+    """
+    return answer.partition(":")[0].strip().casefold() == SKIP
 
 
 def _denied(body: Settled) -> str:

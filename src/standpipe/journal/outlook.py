@@ -5,15 +5,19 @@ Rule 1: everything here is read from the journal and its projections; nothing is
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
+from itertools import islice
 
-from standpipe.actions import Action, Effect
+from standpipe.actions import Action, Effect, Tool
 from standpipe.clock import Clock
 from standpipe.governor.budget import Limits, Spent, over
-from standpipe.governor.sites import Site, may_try
+from standpipe.governor.loops import Finding, Step, look
+from standpipe.governor.recovery import Refresh, Retry, Wait
+from standpipe.journal.drafts import call_digest
 from standpipe.journal.entries import (
     AnswerGiven,
     CancelRequested,
+    Decided,
     Entry,
     ModelResponded,
     Proposed,
@@ -22,13 +26,18 @@ from standpipe.journal.entries import (
     RunLost,
     ScopeSet,
     SegmentStarted,
+    Settled,
 )
 from standpipe.journal.journal import Journal
-from standpipe.journal.projections import SITES, TOOLS, WAITS, ToolRow, WaitRow, read_row
-from standpipe.journal.views import answers, created, readings, scope, texts
-from standpipe.policy.egress import host_of
-from standpipe.policy.situation import Reading, Situation, normal
+from standpipe.journal.readings import readings, texts
+from standpipe.journal.refusals import Refusals
+from standpipe.journal.views import answers, created, scope
+from standpipe.outcomes.outcome import Succeeded
+from standpipe.policy.decision import Deny
+from standpipe.policy.situation import Reading, Refusal, Situation, normal
 
+_STEPS_MAX = 120  # what the rules about loops may look back on
+_LOOPS = ("loop", "no_progress")
 _POSTED = AnswerGiven | CancelRequested | Restored | RunLost
 
 
@@ -38,8 +47,9 @@ class Outlook:
 
     journal: Journal
     clock: Clock
+    refusals: Refusals
     limits: Limits
-    tools: Sequence[str]
+    tools: Mapping[str, Tool]
     egress: Sequence[str]
     wait_seconds_max: float
     trusted: Sequence[str]
@@ -50,7 +60,6 @@ class Outlook:
     async def situation(self, action: Action) -> Situation:
         """Return what the rules may know about this moment."""
         entries = self.journal.entries
-        blocked = await self.open_site(action)
         return Situation(
             tools=tuple(self.tools),
             scope=scope(self.journal.of(RunCreated, ScopeSet)),
@@ -58,41 +67,77 @@ class Outlook:
             trusted=tuple(map(normal, self._trusted())),
             readings=tuple(self._readings(entries)) if _lands_somewhere(action) else (),
             over_budget=over(self.limits, spent(self.journal, self.clock.now())),
-            open_site=_refusal(blocked) if blocked else await self._pause(action),
+            refusal=await self.refusal(action),
             secrets_in=self.secrets_in,
         )
 
-    async def open_site(self, action: Action) -> Site | None:
-        """Return the site that refuses this call for now, if there is one."""
-        index = read_row(ToolRow, await self.journal.store.row(TOOLS, action.tool.name))
-        host = _host(action)
-        for name in () if index is None else index.sites:
-            site = read_row(Site, await self.journal.store.row(SITES, name))
-            here = site is not None and (not host or not site.host or site.host == host)
-            if site and here and not may_try(site, self.clock.now()):
-                return site
-        return None
+    async def refusal(self, action: Action) -> Refusal | None:
+        """Return what stands in the way of this call, here or anywhere in this home."""
+        return (
+            await self.refusals.of(action)
+            or await self._too_long(action)
+            or self._going_in_circles(action)
+        )
 
-    async def seen(self, site: str) -> int:
-        """Return how often a site has failed since anything resolved it."""
-        row = read_row(Site, await self.journal.store.row(SITES, site))
-        return row.count if row else 0
-
-    async def host_wait(self, action: Action) -> float:
-        """Return the seconds for which the other side asked not to be called."""
-        waits = [0.0]
-        for name in filter(None, (_host(action), action.tool.name)):
-            row = read_row(WaitRow, await self.journal.store.row(WAITS, name))
-            if row:
-                until = datetime.fromisoformat(row.from_at) + timedelta(seconds=row.delay_seconds)
-                waits.append((until - self.clock.now()).total_seconds())
-        return max(waits)
-
-    async def _pause(self, action: Action) -> str | None:
-        seconds = await self.host_wait(action)
+    async def _too_long(self, action: Action) -> Refusal | None:
+        seconds = await self.refusals.pause(action)
         if seconds <= self.wait_seconds_max:
             return None
-        return f"the other side of `{action.tool.name}` asked not to be called for another {seconds:.0f} s"
+        reason = f"the other side of `{action.tool.name}` asked not to be called for another {seconds:.0f} s"
+        return Refusal("wait", reason, seconds=seconds)
+
+    def _going_in_circles(self, action: Action) -> Refusal | None:
+        """Refuse the call that would go on with what has led nowhere; anything else is a way out."""
+        found = self._loop()
+        if found is None:
+            return None
+        goes_on = call_digest(action) in found.calls or (
+            not found.calls and action.tool.name in found.tools
+        )
+        return Refusal(found.kind.value, found.message) if goes_on else None
+
+    def _loop(self) -> Finding | None:
+        steps = self._steps()
+        found = look([step for _, step in steps])
+        if found is None or found.calls:
+            return found
+        # What is counted over many calls starts anew once the agent was told: it has to get a chance.
+        told = self._told_at()
+        return look([step for seq, step in steps if seq > told])
+
+    def _steps(self) -> list[tuple[int, Step]]:
+        """Return what the run has done, oldest first, as the rules about loops see it."""
+        settled = reversed(self.journal.of(Settled))
+        return [
+            (entry.seq, self._step(entry, entry.body))
+            for entry in islice(settled, _STEPS_MAX)
+            if isinstance(entry.body, Settled) and not _repeated_below(entry.body)
+        ][::-1]
+
+    def _step(self, entry: Entry, body: Settled) -> Step:
+        tool = self.tools.get(body.tool)
+        began = self.journal.entries[0].at
+        return Step(
+            tool=body.tool,
+            call=body.call,
+            came=body.came,
+            ok=isinstance(body.outcome, Succeeded),
+            empty=body.empty,
+            changed=bool(body.changes) or (tool is not None and tool.effect is Effect.ONCE),
+            poll_seconds=tool.poll_seconds if tool else None,
+            at_seconds=_between(began, entry.at),
+        )
+
+    def _told_at(self) -> int:
+        """Return the place of the last time the agent was told that it gets nowhere."""
+        told = [
+            entry.seq
+            for entry in self.journal.of(Decided)
+            if isinstance(entry.body, Decided)
+            and isinstance(entry.body.decision, Deny)
+            and entry.body.decision.rule in _LOOPS
+        ]
+        return told[-1] if told else 0
 
     def _trusted(self) -> Iterator[str]:
         yield created(self.journal.of(RunCreated)).task
@@ -150,13 +195,5 @@ def _lands_somewhere(action: Action) -> bool:
     return tool.effect is not Effect.READ and not tool.local and tool.origin != "agent"
 
 
-def _host(action: Action) -> str:
-    url = action.arguments.get("url")
-    return (host_of(url) or "") if isinstance(url, str) else ""
-
-
-def _refusal(site: Site) -> str:
-    return (
-        f"`{site.tool}` failed {site.count} times the same way ({site.kind}: {site.message}) and is not tried again "
-        f"until somebody answers {site.blocker or 'the question about it'}"
-    )
+def _repeated_below(body: Settled) -> bool:
+    return isinstance(body.recovery, Retry | Wait | Refresh)

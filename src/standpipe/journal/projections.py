@@ -12,13 +12,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from standpipe.errors import BrokenJournalError
-from standpipe.governor.fingerprint import Fingerprints
-from standpipe.governor.recovery import Refresh, Retry, Wait
-from standpipe.governor.sites import Site, failed, opened, resolved, resolves
+from standpipe.governor.hosts import Host
+from standpipe.governor.recovery import Recovery, Refresh, Retry, Wait
+from standpipe.governor.sites import Site
 from standpipe.journal.entries import (
     AnswerGiven,
     BlockedRaised,
     Entry,
+    Intended,
+    ModelFailed,
     ModelResponded,
     Proposed,
     Reconciled,
@@ -28,11 +30,12 @@ from standpipe.journal.entries import (
     SegmentEnded,
     SegmentStarted,
     Settled,
-    SiteClosed,
 )
-from standpipe.outcomes.outcome import Failed, Succeeded
+from standpipe.outcomes.outcome import Failed, Succeeded, Unknown
 
-RUNS, BLOCKERS, SITES, WAITS, TOOLS = "run", "blocker", "site", "wait", "tool"
+RUNS, BLOCKERS, SITES, TOOLS, CALLS, TWINS = "run", "blocker", "site", "tool", "call", "twin"
+HOSTS, HOST_SITES = "wait", "host_site"  # `wait` is what the first version called the rows of hosts
+_SHOWN = 200
 
 
 class RunRow(Struct, frozen=True, kw_only=True):
@@ -56,6 +59,8 @@ class RunRow(Struct, frozen=True, kw_only=True):
     actions: int = 0
     cost_usd: float | None = None
     doing: str = ""
+    doing_since: str = ""
+    trouble: str = ""  # the last failure nothing has overcome yet
 
 
 class BlockerRow(Struct, frozen=True, kw_only=True):
@@ -79,24 +84,51 @@ class BlockerRow(Struct, frozen=True, kw_only=True):
     answered_at: str = ""
 
 
-class WaitRow(Struct, frozen=True):
-    """Nobody of this home asks this host before `until`."""
-
-    host: str
-    from_at: str
-    delay_seconds: float
-
-
 class ToolRow(Struct, frozen=True):
-    """The sites of a tool that nothing has resolved yet."""
+    """What is unresolved about a tool: its sites, the calls that are refused, whom it talked to."""
 
     tool: str
-    sites: tuple[str, ...]
+    sites: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
 
 
-Row = RunRow | BlockerRow | WaitRow | ToolRow | Site
+class CallRow(Struct, frozen=True, kw_only=True):
+    """A call that failed by its own arguments until its run stopped: made again it would do the same."""
+
+    call: str
+    tool: str
+    site: str
+    action: str
+    kind: str
+    message: str
+    at: str
+    depends: str = ""
+    blocker: str = ""
+    refused: bool = True
+
+
+class Flight(Struct, frozen=True, omit_defaults=True):
+    """A `once` call between its intent and its outcome. `lost`: nobody will see its end any more."""
+
+    action: str
+    run: str
+    epoch: int
+    lost: bool = False
+    blocker: str = ""
+
+
+class TwinRow(Struct, frozen=True):
+    """The calls of one tool to one place that may still be happening."""
+
+    twin: str
+    tool: str
+    flights: tuple[Flight, ...] = ()
+
+
+Row = RunRow | BlockerRow | ToolRow | CallRow | TwinRow | Host | Site
 Look = Callable[[str, str], bytes | None]
-R = TypeVar("R", RunRow, BlockerRow, WaitRow, ToolRow, Site)
+R = TypeVar("R", RunRow, BlockerRow, ToolRow, CallRow, TwinRow, Host, Site)
 
 
 class Update(Struct, frozen=True):
@@ -105,17 +137,6 @@ class Update(Struct, frozen=True):
     view: str
     key: str
     row: Row
-
-
-def project(entry: Entry, look: Look) -> list[Update]:
-    """Return the rows that change because of `entry`; `look` reads a row in the same transaction."""
-    updates = [*_run(entry, look), *_blocker(entry, look), *_site(entry, look)]
-    match entry.body:
-        case Settled(recovery=Wait(delay_seconds=delay), host=host) if host:
-            updates.append(Update(WAITS, host, WaitRow(host, entry.at, delay)))
-        case _:
-            pass
-    return updates
 
 
 def read_row(kind: type[R], found: bytes | None) -> R | None:
@@ -133,7 +154,8 @@ def read_row(kind: type[R], found: bytes | None) -> R | None:
         ) from error
 
 
-def _run(entry: Entry, look: Look) -> list[Update]:
+def run_rows(entry: Entry, look: Look) -> list[Update]:
+    """Return the row of the run an entry is about, as it stands after it."""
     match entry.body:
         case RunCreated() as body:
             row = RunRow(
@@ -162,21 +184,57 @@ def _run_after(row: RunRow, entry: Entry) -> RunRow:
         case SegmentEnded(ended=ended, why=why) if ended == "blocked":
             return replace(row, status="blocked", summary=why, doing="")
         case RunEnded(status=status, summary=summary):
-            return replace(row, status=status, summary=summary, ended_at=entry.at, doing="")
+            return replace(
+                row, status=status, summary=summary, ended_at=entry.at, doing="", trouble=""
+            )
         case RunLost(cause=cause):
             return replace(row, status="lost", summary=cause)
-        case ModelResponded(cost_usd=cost):
+        case _:
+            return _run_at_work(row, entry)
+
+
+def _run_at_work(row: RunRow, entry: Entry) -> RunRow:
+    match entry.body:
+        case ModelResponded(cost_usd=cost, model=model):
             total = row.cost_usd if cost is None else (row.cost_usd or 0.0) + cost
-            return replace(row, model_calls=row.model_calls + 1, cost_usd=total)
+            row = replace(row, model_calls=row.model_calls + 1, cost_usd=total)
+            return _over_it(row, model)
         case Proposed(tool=tool):
-            return replace(row, actions=row.actions + 1, doing=tool)
+            return replace(row, actions=row.actions + 1, doing=tool, doing_since=entry.at)
+        case Intended(tool=tool) if tool:
+            return replace(row, doing=tool, doing_since=entry.at)
+        case Settled(outcome=Failed() | Unknown() as outcome, tool=tool, recovery=recovery):
+            return replace(row, doing="", trouble=_trouble(tool, outcome, recovery))
+        case ModelFailed(failed=failed, model=model, recovery=recovery):
+            return replace(row, trouble=_trouble(model, failed, recovery))
+        case Settled(outcome=Succeeded(), tool=tool):
+            return _over_it(replace(row, doing=""), tool)
         case Settled() | Reconciled():
             return replace(row, doing="")
         case _:
             return row
 
 
-def _blocker(entry: Entry, look: Look) -> list[Update]:
+def _over_it(row: RunRow, name: str) -> RunRow:
+    """What works again is no trouble any more."""
+    return replace(row, trouble="") if row.trouble.startswith(f"{name}: ") else row
+
+
+def _trouble(name: str, outcome: Failed | Unknown, recovery: Recovery) -> str:
+    match recovery:
+        case Retry(delay_seconds=delay) | Wait(delay_seconds=delay):
+            then = f"tried again in {delay:.1f} s" if delay else "tried again"
+        case Refresh():
+            then = "its credential is renewed"
+        case _:
+            then = str(recovery.__struct_config__.tag)
+    message = " ".join(outcome.message.split())
+    shown = message if len(message) <= _SHOWN else f"{message[:_SHOWN]}…"
+    return f"{name}: {outcome.kind}: {shown}; {then}"
+
+
+def blocker_rows(entry: Entry, look: Look) -> list[Update]:
+    """Return the row of the question an entry raises or answers."""
     match entry.body:
         case BlockedRaised() as body:
             row = BlockerRow(
@@ -202,53 +260,3 @@ def _blocker(entry: Entry, look: Look) -> list[Update]:
         case _:
             return []
     return [Update(BLOCKERS, row.id, row)]
-
-
-def _site(entry: Entry, look: Look) -> list[Update]:
-    match entry.body:
-        case Settled(outcome=Failed() as outcome) as body if body.site and _counts(body):
-            known = read_row(Site, look(SITES, body.site))
-            marks = Fingerprints(
-                instance=body.instance, site=body.site, cause=body.cause, template=body.template
-            )
-            row = failed(
-                known, marks=marks, tool=body.tool, outcome=outcome, at=entry.at, run=entry.run
-            )
-            return [Update(SITES, row.site, row), *_index(row, look, unresolved=True)]
-        case Settled(outcome=Succeeded()) as body:
-            return _resolved_by_success(body, look)
-        case BlockedRaised(site=site) if site and (known := read_row(Site, look(SITES, site))):
-            return [Update(SITES, site, opened(known, entry.key, entry.at))]
-        case SiteClosed(site=site, by=by) if known := read_row(Site, look(SITES, site)):
-            return [
-                Update(SITES, site, resolved(known, by)),
-                *_index(known, look, unresolved=False),
-            ]
-        case _:
-            return []
-
-
-def _counts(body: Settled) -> bool:
-    """Attempts of one action below the model are one failure, not many."""
-    return not isinstance(body.recovery, Retry | Wait | Refresh)
-
-
-def _resolved_by_success(body: Settled, look: Look) -> list[Update]:
-    updates: list[Update] = []
-    index = read_row(ToolRow, look(TOOLS, body.tool))
-    for site in () if index is None else index.sites:
-        known = read_row(Site, look(SITES, site))
-        same_site = known is not None and known.host == body.host
-        if known and resolves(known.kind, same_site=same_site, same_tool=True):
-            updates.append(Update(SITES, site, resolved(known, body.tool)))
-    if index and updates:
-        left = tuple(site for site in index.sites if all(u.key != site for u in updates))
-        updates.append(Update(TOOLS, index.tool, ToolRow(index.tool, left)))
-    return updates
-
-
-def _index(site: Site, look: Look, *, unresolved: bool) -> list[Update]:
-    index = read_row(ToolRow, look(TOOLS, site.tool)) or ToolRow(site.tool, ())
-    others = tuple(name for name in index.sites if name != site.site)
-    sites = (*others, site.site) if unresolved else others
-    return [Update(TOOLS, site.tool, ToolRow(site.tool, sites))] if sites != index.sites else []

@@ -1,28 +1,41 @@
 """Write down what the gate does, and count what it has to count. The only writer of `action.*` entries."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from standpipe.actions import Action, Change, Done, Result, Returned
-from standpipe.clock import Clock, moment
-from standpipe.governor.fingerprint import fingerprints
-from standpipe.governor.recovery import Escalate, Recovery, Refresh, Stop, Wait, recover
-from standpipe.governor.sites import MODEL_CAUSED
-from standpipe.ids import blocker_id, response_of
+from msgspec.structs import replace
+
+from standpipe.actions import Action, Done, Result, Returned, Tool
+from standpipe.clock import Clock
+from standpipe.governor.fingerprint import Fingerprints, fingerprints
+from standpipe.governor.recovery import Escalate, Recovery, Stop, Wait, recover
+from standpipe.governor.sites import host_site
+from standpipe.ids import response_of
 from standpipe.journal import drafts
-from standpipe.journal.entries import AnswerGiven, Decided, Draft, Intended, Settled, Verdict
+from standpipe.journal.doubts import Doubts, new_blocker
+from standpipe.journal.entries import (
+    AnswerGiven,
+    BlockedRaised,
+    CredentialRefreshed,
+    Decided,
+    Draft,
+    Intended,
+    ModelFailed,
+    Settled,
+)
+from standpipe.journal.failures import skips
 from standpipe.journal.journal import Journal
 from standpipe.journal.outlook import Outlook
+from standpipe.journal.recoveries import Recoveries
 from standpipe.journal.views import (
     Decide,
+    LeaveOut,
     Repeat,
-    Settle,
     Step,
     alternate_of,
     answers,
     attempts,
-    breaths,
     denials,
     next_step,
     open_blockers,
@@ -30,13 +43,17 @@ from standpipe.journal.views import (
     standing,
     tried_again_at,
 )
+from standpipe.outcomes.classify import judge
 from standpipe.outcomes.outcome import Failed, Kind, Outcome, Phase, Unknown
+from standpipe.outcomes.reading import fields, items
 from standpipe.policy.arguments import Complaint
 from standpipe.policy.decision import Allow, Ask, Decision, Deny
+from standpipe.policy.egress import host_of
 from standpipe.policy.rulebook import Rule, decide
+from standpipe.policy.situation import Refusal
 
 Prepare = Callable[[Action], Awaitable[str]]
-VERIFIED_ATTEMPTS_MAX = 3
+_CLEARED_BY_ANSWERS = ("open_site", "in_doubt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +67,32 @@ class Record:
     same_way: int = 2
     wait_seconds_max: float = 30.0
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def recoveries(self) -> Recoveries:
+        """Return what chooses recoveries with the facts of this run."""
+        return Recoveries(
+            journal=self.journal,
+            refusals=self.outlook.refusals,
+            clock=self.clock,
+            jitter=self.jitter,
+            same_way=self.same_way,
+            wait_seconds_max=self.wait_seconds_max,
+        )
+
+    @property
+    def doubts(self) -> Doubts:
+        """Return what writes down how an attempt nobody saw the end of is cleared up."""
+        return Doubts(journal=self.journal, clock=self.clock)
 
     def next(self, action: Action) -> Step:
         """Return what may happen next with `action`."""
         given = answers(self.journal.of(AnswerGiven))
-        return next_step(action, self.journal.story(action.id), given)
+        story = self.journal.story(action.id)
+        if story and isinstance(story[-1].body, Settled) and (by := self._left_out(action, given)):
+            return LeaveOut(by)
+        return next_step(action, story, given)
 
     def key(self, action: Action) -> str:
         """Return the idempotency key of `action`: the one written down, once it was tried.
@@ -88,7 +126,9 @@ class Record:
         async with self.turn:
             said = [] if self.journal.story(action.id) else [drafts.proposed(action)]
             decision, decided = await self._decision(action, step, rules)
-            if not isinstance(decision, Allow) or await self.outlook.host_wait(action) > 0:
+            refusals = self.outlook.refusals
+            waits = await refusals.pause(action) > 0
+            if not isinstance(decision, Allow) or waits or not await refusals.claim(action):
                 await self.journal.append(*said, *decided)
                 return self.next(action)
             attempt = attempts(self.journal.story(action.id)) + 1
@@ -96,9 +136,37 @@ class Record:
             await self.journal.append(*said, *decided, intended)
             return Repeat(attempt)
 
+    async def may_start(self, action: Action) -> bool:
+        """Wait as long as the other side asked for; refuse what has become known since it was decided."""
+        if not await self.hold_off(action):
+            return False
+        refusals = self.outlook.refusals
+        refusal = await refusals.of(action)
+        if refusal is None and not await refusals.claim(action):  # somebody else was faster
+            refusal = await refusals.of(action)
+        if refusal is None:
+            return True
+        story = self.journal.story(action.id)
+        number = 1 + sum(isinstance(entry.body, Decided) for entry in story)
+        deny = Deny(refusal.rule, refusal.reason)
+        await self.journal.append(*await self._denied(action, deny, number, refusal))
+        return False
+
     async def intend(self, action: Action, attempt: int, *, tree: str) -> None:
         """Write the intent; once this returns, the effect may start."""
         await self.journal.append(self._intended(action, attempt, tree=tree))
+
+    async def refresh(self, action: Action, renew: Callable[[Tool], Awaitable[Result]]) -> None:
+        """Renew a credential once, however many calls were rejected with it; all of them wait for it."""
+        async with self.renewing:
+            if self.recoveries.renewed_since(action):
+                return  # by another call that was rejected together with this one
+            came = await renew(action.tool)
+            names = _names_of(came)
+            failed = "" if isinstance(came, Returned) else judge(action.tool, came)
+            why = failed.message if isinstance(failed, Failed | Unknown) else ""
+            body = CredentialRefreshed(action.tool.refresh, action.tool.name, names, why)
+            await self.journal.append(Draft(action.id, body))
 
     async def reject(self, action: Action, wrong: Complaint) -> Recovery:
         """Write down a call whose arguments its tool cannot take: proposed and failed, never tried."""
@@ -109,27 +177,24 @@ class Record:
         """Choose what comes next and write down what happened, with the question it raises."""
         story = self.journal.story(action.id)
         attempt = attempts(story)
-        failed = isinstance(outcome, Failed | Unknown)
-        prints = fingerprints(action.tool.name, action.arguments, outcome) if failed else None
-        recovery = recover(
-            outcome,
-            tool=action.tool,
-            attempt=attempt,
-            seen=await self._seen(action, outcome, prints.site) if prints else 0,
-            refreshed=self._refreshed(action.tool.name),
-            jitter=self.jitter(),
-            same_way=action.tool.same_way or self.same_way,
-            alternates=self._alternates_left(action),
-            wait_seconds_max=self.wait_seconds_max,
-        )
         written = [] if story else [drafts.proposed(action)]
-        written.append(
-            drafts.settled(action, done, outcome, recovery, prints=prints, attempt=attempt)
-        )
-        if isinstance(outcome, Failed) and self._parks(recovery):
-            site = prints.site if prints else ""
-            written.append(await self._question(action, outcome, recovery, site))
-        await self.journal.append(*written)
+        if not isinstance(outcome, Failed | Unknown):
+            worked = recover(outcome, tool=action.tool, attempt=attempt, seen=0, jitter=0.0)
+            mends = self.recoveries.mended(action)
+            draft = drafts.settled(
+                action, done, outcome, worked, prints=None, attempt=attempt, mends=mends
+            )
+            await self.journal.append(*written, draft)
+            return worked
+        outcome = _placed(action, outcome)
+        prints = fingerprints(action.tool.name, action.arguments, outcome)
+        recovery = await self.recoveries.choose(action, outcome, prints, attempt)
+        asked, blocker = await self._asked(action, outcome, recovery, prints)
+        draft = drafts.settled(
+            action, done, outcome, recovery, prints=prints, attempt=attempt, blocker=blocker,
+            depends=await self.outlook.refusals.depends(action),
+        )  # fmt: skip
+        await self.journal.append(*written, draft, *asked)
         return recovery
 
     async def model_failed(
@@ -137,60 +202,27 @@ class Record:
     ) -> None:
         """Write down a request the model did not answer, with the question it raises."""
         written = [draft]
-        if self._parks(recovery):
-            written.append(await self._raised(model, failed, recovery, action=draft.key))
+        site = draft.body.site if isinstance(draft.body, ModelFailed) else ""
+        if self.recoveries.parks(recovery) and not await self.outlook.refusals.question(site):
+            raised = drafts.escalated(
+                model, failed, recovery, action=draft.key, blocker=await new_blocker(self.journal.store),
+                site=site, now=self.clock.now(),
+            )  # fmt: skip
+            written.append(raised)
         await self.journal.append(*written)
 
-    async def doubt(self, action: Action, attempt: int) -> None:
-        """Write down that nobody can tell, and ask."""
-        blocker = await self._blocker()
-        now = self.clock.now()
-        await self.journal.append(
-            *drafts.in_doubt(action, attempt=attempt, blocker=blocker, now=now)
-        )
-
-    async def verified(
-        self, action: Action, attempt: int, found: Result, changes: tuple[Change, ...] = ()
-    ) -> None:
-        """Write down what `verify` says; where it cannot tell, or says no too often, ask a human."""
-        match found:
-            case Returned(value=False) if attempt < VERIFIED_ATTEMPTS_MAX:
-                await self._reconcile(action, attempt, Verdict.ABSENT, by="verify", changes=changes)
-            case Returned(value=value) if value is not None and value is not False:
-                await self._reconcile(
-                    action, attempt, Verdict.HAPPENED, by="verify", value=value, changes=changes
-                )
-            case _:
-                await self.doubt(action, attempt)
-
-    async def answered(
-        self, action: Action, said: Settle, found: Result, changes: tuple[Change, ...] = ()
-    ) -> None:
-        """Write down what a human says became of it; a receipt found meanwhile is stronger than a no."""
-        word = said.answer.strip().casefold()
-        receipt = found.value if isinstance(found, Returned) else None
-        if word in {"yes", "y"} or (receipt and receipt is not False):
-            verdict = Verdict.HAPPENED
-        else:
-            verdict = Verdict.ABSENT if word in {"no", "n"} else Verdict.GAVE_UP
-        await self._reconcile(
-            action, said.attempt, verdict, by=said.by, value=receipt or None, changes=changes
-        )
-
-    async def let_it_arrive(self, action: Action) -> None:
-        """Give the other side the time it needs before `verify` may be believed."""
-        intended = [e.at for e in self.journal.story(action.id) if isinstance(e.body, Intended)]
-        since = (self.clock.now() - moment(intended[-1])).total_seconds()
-        if (left := action.tool.verify_after_seconds - since) > 0:
-            await self.clock.sleep(left)
+    async def leave_out(self, action: Action, by: str) -> None:
+        """Write down that a person decided to go on without it."""
+        number = 1 + sum(isinstance(e.body, Decided) for e in self.journal.story(action.id))
+        await self.journal.append(drafts.left_out(action, number=number, by=by))
 
     async def hold_off(self, action: Action) -> bool:
         """Wait until the other side may be asked again; if that is too long for anybody, park the run."""
         story = self.journal.story(action.id)
-        seconds = await self.outlook.host_wait(action)
+        seconds = await self.outlook.refusals.pause(action)
         if story and (at := tried_again_at(story[-1])):
             seconds = max(seconds, (at - self.clock.now()).total_seconds())
-        if await self.wait(seconds):
+        if await self.wait(seconds, action):
             return True
         waiting = open_blockers(self.journal.entries).values()
         if all(body.action != action.id for body in waiting):
@@ -199,9 +231,10 @@ class Record:
             await self.journal.append(await self._question(action, failed, Wait(why, seconds), ""))
         return False
 
-    async def wait(self, seconds: float) -> bool:
+    async def wait(self, seconds: float, action: Action | None = None) -> bool:
         """Sleep if that is bearable; a longer wait ends the run and holds no process."""
-        if seconds > self.wait_seconds_max:
+        longest = self.recoveries.seconds_left(action) if action else self.wait_seconds_max
+        if seconds > longest:
             return False
         if seconds > 0:
             await self.clock.sleep(seconds)
@@ -217,49 +250,70 @@ class Record:
         decided = [e.body for e in self.journal.story(action.id) if isinstance(e.body, Decided)]
         return action.tool.origin == "agent" or decided[-1].digest == action.digest
 
-    async def _reconcile(
-        self, action: Action, attempt: int, verdict: Verdict, *, by: str,
-        value: object = None, changes: tuple[Change, ...] = (),
-    ) -> None:  # fmt: skip
-        """Write down what `verify`, or a human, knows."""
-        await self.journal.append(
-            drafts.reconciled(action, verdict, attempt=attempt, by=by, value=value, changes=changes)
-        )
+    def _left_out(self, action: Action, given: Mapping[str, AnswerGiven]) -> str:
+        """Return who said to go on without this call, if anybody did."""
+        for entry in self.journal.of(BlockedRaised):
+            match entry.body:
+                case BlockedRaised(action=action.id, kind="failure") if entry.key in given:
+                    if skips(given[entry.key].answer):
+                        return given[entry.key].by
+                case _:
+                    pass
+        return ""
 
     async def _decision(
         self, action: Action, step: Decide, rules: Sequence[Rule]
     ) -> tuple[Decision, list[Draft]]:
         story = self.journal.story(action.id)
         number = 1 + sum(isinstance(entry.body, Decided) for entry in story)
-        if step.answer is not None and self._still_the_same(action):
+        situation = await self.outlook.situation(action)
+        refusal = situation.refusal
+        if refusal is None and step.answer is not None and self._still_the_same(action):
             question = action.tool.origin == "agent"  # every word is an answer to it, also `no`
             said = Allow(step.by) if question else drafts.answered(step.answer, step.by)
             return said, [drafts.decided(action, said, number=number, by=step.by)]
-        decision = decide(action, await self.outlook.situation(action), rules)
-        return decision, await self._decided(action, decision, number)
+        decision = decide(action, situation, rules)
+        return decision, await self._decided(action, decision, number, refusal)
 
     def _intended(self, action: Action, attempt: int, *, tree: str) -> Draft:
         return drafts.intended(action, attempt=attempt, key=self.key(action), tree=tree)
 
-    async def _decided(self, action: Action, decision: Decision, number: int) -> list[Draft]:
+    async def _decided(
+        self, action: Action, decision: Decision, number: int, refusal: Refusal | None
+    ) -> list[Draft]:
         match decision:
             case Ask():
-                blocker = await self._blocker()
+                blocker = await new_blocker(self.journal.store)
                 return [
                     drafts.decided(action, decision, number=number, blocker=blocker),
                     drafts.question(action, decision, blocker=blocker, now=self.clock.now()),
                 ]
             case Deny():
-                return await self._denied(action, decision, number)
+                return await self._denied(action, decision, number, refusal)
             case Allow():
                 return [drafts.decided(action, decision, number=number)]
 
-    async def _denied(self, action: Action, deny: Deny, number: int) -> list[Draft]:
+    async def _denied(
+        self, action: Action, deny: Deny, number: int, refusal: Refusal | None
+    ) -> list[Draft]:
         """Count a denial like a failure: the agent is told once, a human the second time."""
-        if deny.rule == "open_site":
-            return await self._refused_by_site(action, deny, number)
+        if refusal and deny.rule == refusal.rule in _CLEARED_BY_ANSWERS:
+            recovery = Escalate(deny.reason)
+            known = drafts.decided(
+                action, deny, number=number, recovery=recovery, blocker=refusal.blocker
+            )
+            return [known]
+        if refusal and deny.rule == refusal.rule == "wait":
+            wait = Wait(deny.reason, refusal.seconds)
+            return await self._held_up(action, deny, number, wait, Kind.RATE_LIMITED)
         if deny.rule == "budget":
             return [drafts.decided(action, deny, number=number, recovery=Stop(deny.reason))]
+        recovery = self._after_denial(action, deny)
+        if not isinstance(recovery, Escalate):
+            return [drafts.decided(action, deny, number=number, recovery=recovery)]
+        return await self._held_up(action, deny, number, recovery, Kind.DENIED)
+
+    def _after_denial(self, action: Action, deny: Deny) -> Recovery:
         failed = _denial(action.tool.origin, deny)
         before = [
             _denial(body.origin, said)
@@ -270,68 +324,53 @@ class Record:
         seen = 1 + sum(
             fingerprints(action.tool.name, action.arguments, other).site == site for other in before
         )
-        recovery = recover(
-            failed, tool=action.tool, attempt=1, seen=seen, refreshed=False, jitter=0.0
-        )
-        if not isinstance(recovery, Escalate):
-            return [drafts.decided(action, deny, number=number, recovery=recovery)]
-        raised = await self._question(action, failed, recovery, "")
+        return recover(failed, tool=action.tool, attempt=1, seen=seen, jitter=0.0)
+
+    async def _held_up(
+        self, action: Action, deny: Deny, number: int, recovery: Recovery, kind: Kind
+    ) -> list[Draft]:
+        raised = await self._question(action, Failed(kind, deny.reason), recovery, "")
         decided = drafts.decided(action, deny, number=number, recovery=recovery, blocker=raised.key)
         return [decided, raised]
 
-    async def _refused_by_site(self, action: Action, deny: Deny, number: int) -> list[Draft]:
-        recovery = Escalate(deny.reason)
-        if site := await self.outlook.open_site(action):
-            blocker = site.blocker
-        else:  # the other side asked for a pause that is longer than anybody waits
-            wait = Wait(deny.reason, await self.outlook.host_wait(action))
-            raised = await self._question(action, Failed(Kind.RATE_LIMITED, deny.reason), wait, "")
-            decided = drafts.decided(
-                action, deny, number=number, recovery=recovery, blocker=raised.key
-            )
-            return [decided, raised]
-        return [drafts.decided(action, deny, number=number, recovery=recovery, blocker=blocker)]
+    async def _asked(
+        self, action: Action, outcome: Failed | Unknown, recovery: Recovery, prints: Fingerprints
+    ) -> tuple[list[Draft], str]:
+        """Raise the question a recovery needs, unless it is open already; then point to it."""
+        if not isinstance(outcome, Failed) or not self.recoveries.parks(recovery, action):
+            return [], ""
+        if isinstance(recovery, Escalate):
+            wide = host_site(outcome.host, prints.cause) if outcome.host else ""
+            if known := await self.outlook.refusals.question(prints.site, wide):
+                return [], known
+        secrets = self.outlook.refusals.secrets(action, outcome.host)
+        return [await self._question(action, outcome, recovery, prints.site, secrets)], ""
 
     async def _question(
-        self, action: Action, failed: Failed, recovery: Recovery, site: str
-    ) -> Draft:
-        return await self._raised(action.tool.name, failed, recovery, action=action.id, site=site)
-
-    async def _raised(
-        self, tool: str, failed: Failed, recovery: Recovery, *, action: str = "", site: str = ""
-    ) -> Draft:
-        blocker, now = await self._blocker(), self.clock.now()
+        self, action: Action, failed: Failed, recovery: Recovery, site: str,
+        secrets: Sequence[str] = (),
+    ) -> Draft:  # fmt: skip
         return drafts.escalated(
-            tool, failed, recovery, action=action, blocker=blocker, site=site, now=now
-        )
-
-    def _parks(self, recovery: Recovery) -> bool:
-        return drafts.needs_human(recovery, wait_seconds_max=self.wait_seconds_max)
-
-    async def _seen(self, action: Action, outcome: Outcome, site: str) -> int:
-        """Count the failures of a site, this one included; what a model did in one breath is done once."""
-        if not isinstance(outcome, Failed) or outcome.kind not in MODEL_CAUSED:
-            return 1 + await self.outlook.seen(site)
-        before = breaths(self.journal.entries, site=site, tool=action.tool.name)
-        return 1 + len(before - {response_of(action.id)})
-
-    def _refreshed(self, tool: str) -> bool:
-        """One refresh per credential and segment: a new process has lost the renewed one."""
-        return any(
-            isinstance(entry.body, Settled)
-            and entry.epoch == self.journal.epoch
-            and entry.body.tool == tool
-            and isinstance(entry.body.recovery, Refresh)
-            for entry in self.journal.of(Settled)
-        )
-
-    def _alternates_left(self, action: Action) -> tuple[str, ...]:
-        return tuple(name for name in action.tool.alternates if name != action.tool.name)
-
-    async def _blocker(self) -> str:
-        return blocker_id(await self.journal.store.number("blocker"))
+            action.tool.name, failed, recovery, action=action.id, blocker=await new_blocker(self.journal.store),
+            site=site, now=self.clock.now(), secrets=secrets,
+        )  # fmt: skip
 
 
 def _denial(origin: str, deny: Deny) -> Failed:
+    if deny.rule in (Kind.LOOP, Kind.NO_PROGRESS):
+        return Failed(Kind(deny.rule), deny.reason, code=deny.rule)
     kind = Kind.UNKNOWN_TOOL if origin == "unknown" else Kind.DENIED
     return Failed(kind, deny.reason, code=deny.rule)
+
+
+def _placed(action: Action, outcome: Failed | Unknown) -> Failed | Unknown:
+    """Name the host where the call itself says it; a message is never read for it."""
+    url = action.arguments.get("url")
+    if isinstance(outcome, Unknown) or outcome.host or not isinstance(url, str):
+        return outcome
+    return replace(outcome, host=host_of(url) or "")
+
+
+def _names_of(came: Result) -> tuple[str, ...]:
+    value = came.value if isinstance(came, Returned) else None
+    return tuple(map(str, items(fields(value).get("refreshed"))))

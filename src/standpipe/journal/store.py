@@ -9,7 +9,8 @@ Rule 3: projections are written in the transaction of the append, never after it
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from standpipe.journal.entries import Draft, Entry, RunCreated, Stored
+from standpipe.journal.chain import Stored
+from standpipe.journal.entries import Draft, Entry, RunCreated
 
 
 class Store(Protocol):

@@ -10,7 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from standpipe.errors import BrokenJournalError, StateError
-from standpipe.journal.entries import GENESIS, Stored, decode, kind_of, link
+from standpipe.journal.chain import GENESIS, Stored, decode, link
+from standpipe.journal.entries import kind_of
 from standpipe.journal.states import State, step
 from standpipe.journal.store import Store
 

@@ -1,14 +1,13 @@
 """Questions to the journal, answered by pure folds."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import cast
 
 from msgspec import Struct
 
 from standpipe.actions import Action, Effect, Label, Tool, join
 from standpipe.errors import StateError
-from standpipe.governor.recovery import Alternate, Escalate, Refresh, Retry, Stop, Wait
+from standpipe.governor.recovery import Alternate, Escalate, Refresh, Retry, Wait
 from standpipe.ids import response_of
 from standpipe.journal.entries import (
     AnswerGiven,
@@ -18,7 +17,7 @@ from standpipe.journal.entries import (
     Entry,
     InDoubt,
     Intended,
-    ModelFailed,
+    ModelRefused,
     Proposed,
     Reconciled,
     RunCreated,
@@ -31,6 +30,7 @@ from standpipe.journal.states import State, state_after
 from standpipe.outcomes.outcome import Failed, Kind, Outcome, Refused, Succeeded, Unknown
 from standpipe.policy.decision import Allow, Ask, Decision, Deny
 
+PROGRESS_MAX = 4  # the same failure so often is none, whatever was edited in between
 KEYED_ATTEMPTS_MAX = 3  # after that the other side does not honour the key, or is gone
 
 
@@ -73,11 +73,17 @@ class Settle(Struct, frozen=True):
     by: str
 
 
+class LeaveOut(Struct, frozen=True):
+    """It failed, and a person said to go on without it."""
+
+    by: str
+
+
 class Tell(Struct, frozen=True):
     """It is over, or held: tell what stands, do nothing."""
 
 
-Step = Decide | Intend | Repeat | Reconcile | Doubt | Settle | Tell
+Step = Decide | Intend | Repeat | Reconcile | Doubt | Settle | LeaveOut | Tell
 
 
 def next_step(action: Action, story: Sequence[Entry], answers: Mapping[str, AnswerGiven]) -> Step:
@@ -258,21 +264,6 @@ def cancelled(entries: Iterable[Entry]) -> str | None:
     return asked[0] if asked else None
 
 
-def stopped(entries: Iterable[Entry]) -> str | None:
-    """Return why a run has to end as failed, if it has to."""
-    for entry in entries:
-        match entry.body:
-            case (
-                Settled(recovery=Stop(why))
-                | ModelFailed(recovery=Stop(why))
-                | Decided(recovery=Stop(why))
-            ):
-                return why
-            case _:
-                pass
-    return None
-
-
 def pointed_at(entries: Sequence[Entry]) -> tuple[str, ...]:
     """Return the open questions of other runs that refuse calls of this segment."""
     answered, pointed = answers(entries), list[str]()
@@ -280,33 +271,44 @@ def pointed_at(entries: Sequence[Entry]) -> tuple[str, ...]:
         match entry.body:
             case SegmentStarted():
                 pointed.clear()  # whoever goes on may try again
-            case Decided(recovery=Escalate(), blocker=blocker) if blocker not in answered:
+            case (
+                Decided(recovery=Escalate(), blocker=blocker)
+                | Settled(recovery=Escalate(), blocker=blocker)
+                | ModelRefused(blocker=blocker)
+            ) if blocker not in answered:
                 pointed.append(blocker)
             case _:
                 pass
     return tuple(dict.fromkeys(filter(None, pointed)))
 
 
-def breaths(entries: Iterable[Entry], *, site: str, tool: str) -> set[str]:
-    """Return the responses of this run that failed at `site` since it was resolved.
+def seen_by_model(entries: Iterable[Entry], *, site: str, tool: str, here: str) -> int:
+    """Count how often a run has failed at `site`, the failure in the response `here` included.
 
-    For what a model gets wrong by its own arguments: it is counted per run, and once per response.
+    For what a model gets wrong by its own arguments: it is counted per run, once per response, since
+    the tool last worked or a person answered. Files that changed in between are progress, up to a point.
     """
-    failed: set[str] = set()
+    failed: dict[str, int] = {}  # response -> how many changes came before it
     asked: set[str] = set()
+    changes = 0
     for entry in entries:
         match entry.body:
             case Settled(outcome=Succeeded(), tool=name) if name == tool:
                 failed.clear()
+            case Settled(outcome=Succeeded(), changes=changed) if changed:
+                changes += 1
             case Settled(outcome=Failed(), site=where) if where == site:
-                failed.add(response_of(entry.action))
+                failed.setdefault(response_of(entry.action), changes)
             case BlockedRaised(site=where) if where == site:
                 asked.add(entry.key)
             case AnswerGiven() if entry.key in asked:
                 failed.clear()
             case _:
                 pass
-    return failed
+    failed.setdefault(here, changes)
+    if len(failed) >= PROGRESS_MAX:
+        return len(failed)
+    return sum(before == changes for before in failed.values())
 
 
 def scope(entries: Iterable[Entry]) -> tuple[str, ...] | None:
@@ -319,58 +321,6 @@ def scope(entries: Iterable[Entry]) -> tuple[str, ...] | None:
             case _:
                 pass
     return narrowed
-
-
-class Reading(Struct, frozen=True):
-    """What a run has seen: one result, and how it is called in a sentence."""
-
-    seq: int
-    action: str
-    tool: str
-    arguments: Mapping[str, object]
-    value: object
-    label: Label
-
-
-def readings(entries: Iterable[Entry]) -> list[Reading]:
-    """Return what a run has read, oldest first: results, the words of failures, receipts."""
-    proposed: dict[str, Proposed] = {}
-    seen: list[Reading] = []
-    for entry in entries:
-        match entry.body:
-            case Proposed() as body:
-                proposed[entry.action] = body
-            case (
-                Settled(outcome=Succeeded(value=value), tool=tool, label=label)
-                | Settled(outcome=Failed(message=value), tool=tool, label=label)
-                | Settled(outcome=Unknown(message=value), tool=tool, label=label)
-            ):
-                arguments = proposed[entry.action].arguments
-                seen.append(Reading(entry.seq, entry.action, tool, arguments, value, label))
-            case Reconciled(tool=tool, value=value) if value is not None:
-                arguments = proposed[entry.action].arguments
-                seen.append(Reading(entry.seq, entry.action, tool, arguments, value, Label()))
-            case _:
-                pass
-    return seen
-
-
-def texts(value: object) -> Iterator[str]:
-    """Yield every word of a result: its texts, the names of its fields, its numbers."""
-    match value:
-        case str():
-            yield value
-        case dict():
-            for name, item in cast("Mapping[str, object]", value).items():
-                yield name
-                yield from texts(item)
-        case list() | tuple():
-            for item in cast("Sequence[object]", value):
-                yield from texts(item)
-        case None:
-            return
-        case _:
-            yield str(value)
 
 
 def session_label(entries: Iterable[Entry]) -> Label:

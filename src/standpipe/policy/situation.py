@@ -24,6 +24,18 @@ class Reading(Struct, frozen=True):
     label: Label
 
 
+class Refusal(Struct, frozen=True):
+    """Something known to be in the way of a call. `rule` says which sort, `blocker` what would clear it.
+
+    seconds: for how long, where time clears it.
+    """
+
+    rule: str  # open_site | in_doubt | same_call | wait | loop | no_progress
+    reason: str
+    blocker: str = ""
+    seconds: float = 0.0
+
+
 def nothing_found(_: object) -> tuple[str, ...]:
     return ()
 
@@ -37,6 +49,6 @@ class Situation(Struct, frozen=True, kw_only=True):
     trusted: tuple[str, ...] = ()  # the operator's own words, as `normal` text: task, answers
     readings: tuple[Reading, ...] = ()
     over_budget: str | None = None
-    open_site: str | None = None  # the sentence of a site that refuses this tool for now
+    refusal: Refusal | None = None  # what failed before, or may still be happening
     own: Mapping[str, str] = field(default_factory=dict[str, str])  # nearest names and the like
     secrets_in: Callable[[object], tuple[str, ...]] = nothing_found

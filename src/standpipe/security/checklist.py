@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from standpipe.execution.commands import Ran, run_command, shell_argv
+from standpipe.journal.causes import cause, way_out
 from standpipe.journal.entries import (
     Acceptance,
     BlockedRaised,
@@ -134,8 +135,11 @@ class Checklist:
 
 def no_unresolved_failure(failures: Sequence[Failure]) -> Check:
     """Every failure on the way was overcome, or answered by a human."""
-    shown = "; ".join(f"{f.tool}: {f.kind}: {f.message}"[:_SHOWN] for f in failures)
-    return Check(FAILURES, not failures, shown)
+    names = ", ".join(
+        f"{f.tool} {f.kind}" for f in failures
+    )  # bare: these tell one list from another
+    shown = "; ".join(map(_still_open, failures))
+    return Check(FAILURES, not failures, f"{names} still open: {shown}" if failures else "")
 
 
 def nothing_in_doubt(entries: Sequence[Entry]) -> Check:
@@ -172,6 +176,12 @@ def every_effect_has_its_why(entries: Sequence[Entry]) -> Check:
         and _happened(entry.action, entries)
     ]
     return Check("every effect has its why", not silent, "; ".join(silent))
+
+
+def _still_open(failure: Failure) -> str:
+    """Say what failed, what was done about it, and what would resolve it."""
+    done = "".join(f", {one}" for one in failure.tried)
+    return f"`{failure.tool}`: {cause(failure)}{done}; resolved by {way_out(failure)}"
 
 
 def _happened(action: str, entries: Sequence[Entry]) -> bool:

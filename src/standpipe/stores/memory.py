@@ -7,17 +7,9 @@ import msgspec
 from standpipe.clock import Clock, stamp
 from standpipe.errors import FencedError, NotFoundError
 from standpipe.ids import HOME, run_id
-from standpipe.journal.entries import (
-    GENESIS,
-    Draft,
-    Entry,
-    RunCreated,
-    Stored,
-    encode,
-    kind_of,
-    place,
-)
-from standpipe.journal.projections import project
+from standpipe.journal.chain import GENESIS, Stored, encode, place
+from standpipe.journal.entries import Draft, Entry, RunCreated, kind_of
+from standpipe.journal.folds import project
 
 
 class MemoryStore:

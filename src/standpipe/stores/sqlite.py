@@ -23,18 +23,10 @@ from standpipe.errors import (
     NotFoundError,
 )
 from standpipe.ids import HOME, digest, run_id
-from standpipe.journal.entries import (
-    GENESIS,
-    Draft,
-    Entry,
-    RunCreated,
-    Stored,
-    decode,
-    encode,
-    kind_of,
-    place,
-)
-from standpipe.journal.projections import Row, RunRow, project
+from standpipe.journal.chain import GENESIS, Stored, decode, encode, place
+from standpipe.journal.entries import Draft, Entry, RunCreated, kind_of
+from standpipe.journal.folds import project
+from standpipe.journal.projections import Row, RunRow
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x53545044  # "STPD"

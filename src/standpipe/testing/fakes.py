@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from standpipe.journal.entries import Draft, Entry, RunCreated, Stored
+from standpipe.journal.chain import Stored
+from standpipe.journal.entries import Draft, Entry, RunCreated
 from standpipe.journal.store import Store
 
 

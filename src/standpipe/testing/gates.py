@@ -13,6 +13,7 @@ from standpipe.journal.entries import Draft, RunCreated, SegmentStarted
 from standpipe.journal.journal import Journal
 from standpipe.journal.outlook import Outlook
 from standpipe.journal.record import Record
+from standpipe.journal.refusals import Refusals
 from standpipe.journal.store import Store
 from standpipe.policy.rulebook import RULES, Rule
 from standpipe.stores.memory import MemoryStore
@@ -35,8 +36,10 @@ class ScriptedExecutor(Executor):
         del action
         return ""
 
-    async def attempt(self, action: Action, *, key: str) -> Done:
-        del key
+    async def attempt(
+        self, action: Action, *, key: str, paused: Mapping[str, float] | None = None
+    ) -> Done:
+        del key, paused
         self.calls.append(action.tool.name)
         if self.during:
             await self.during()
@@ -88,7 +91,8 @@ async def open_gate(  # noqa: PLR0913 -- a test names what it is about
         journal=journal,
         clock=time,
         limits=limits or Limits(),
-        tools=tuple(tools),
+        refusals=Refusals(store=kept, clock=time),
+        tools=tools,
         egress=egress,
         wait_seconds_max=30.0,
         trusted=(),

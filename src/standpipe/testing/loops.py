@@ -102,11 +102,13 @@ class World(ScriptedExecutor):
     )
     broken: tuple[str, ...] = ()
 
-    async def attempt(self, action: Action, *, key: str) -> Done:
+    async def attempt(
+        self, action: Action, *, key: str, paused: Mapping[str, float] | None = None
+    ) -> Done:
         if action.tool.name in self.broken:
             raise StateError(f"the runtime fails at `{action.tool.name}`")
         self.acted.append((action.tool.name, action.arguments))
-        return await super().attempt(action, key=key)
+        return await super().attempt(action, key=key, paused=paused)
 
 
 @dataclass(kw_only=True)

@@ -12,8 +12,8 @@ from standpipe.actions import Effect
 from standpipe.errors import FencedError, NotFoundError
 from standpipe.governor.recovery import Return
 from standpipe.ids import HOME
+from standpipe.journal.chain import GENESIS
 from standpipe.journal.entries import (
-    GENESIS,
     AnswerGiven,
     BlockedRaised,
     CancelRequested,

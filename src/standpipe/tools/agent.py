@@ -26,10 +26,11 @@ from standpipe.security.checklist import FAILURES, Checklist
 Inner = Callable[[Action], Awaitable[object]]
 TEXT = {"type": "string"}
 TEXTS = {"type": "array", "items": TEXT}
+LAST_TIME = "Another `done` while the same failures are open ends the run as failed"
 
 
 class UnfinishedError(Exception):
-    """`done` was called and something is still open; `kind` says whether it is only failures."""
+    """`done` was called and something is still open; `kind` says whether failures are."""
 
     def __init__(self, message: str, *, kind: str) -> None:
         super().__init__(message)
@@ -222,8 +223,10 @@ def _slug(title: str) -> str:
 
 def _open(checks: Sequence[Check]) -> str:
     lines = "; ".join(f"{check.name}: {check.evidence}" for check in checks)
-    return f"not done yet: {lines}"
+    last = f". {LAST_TIME}" if _kind(checks) == "gave_up" else ""
+    return f"not done yet: {lines}{last}"
 
 
 def _kind(checks: Sequence[Check]) -> str:
-    return "gave_up" if all(check.name == FAILURES for check in checks) else "checklist"
+    """Who says done over an open failure gives up, whatever else is red."""
+    return "gave_up" if any(check.name == FAILURES for check in checks) else "checklist"

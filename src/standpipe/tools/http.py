@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from standpipe.errors import UsageError
+from standpipe.execution.hosts import HostPausedError
 from standpipe.execution.tools import renewed, surroundings, tool
 from standpipe.policy.egress import Place, host_allowed, listed, listing, read_url
 from standpipe.tools.addresses import EgressRefused, Resolve, reachable, resolve_by_system
@@ -176,7 +177,7 @@ async def follow(ask: Ask, wire: Wire) -> Answer:
             if (redirects := redirects + 1) > REDIRECTS_MAX:
                 raise answer.failure(f", the redirect number {redirects}")
             ask = _redirected(ask, answer, answer.location)
-    except (EgressRefused, HttpFailure, httpx.HTTPError) as error:
+    except (EgressRefused, HostPausedError, HttpFailure, httpx.HTTPError) as error:
         if landed is None:
             raise
         raise landed.failure(f" and what it points to failed: {error}") from None

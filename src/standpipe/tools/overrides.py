@@ -1,15 +1,20 @@
-"""What standpipe.toml says of a tool, laid over what its code says."""
+"""What standpipe.toml says of a tool, laid over what its code says.
+
+Rule: what names something that does not exist, or cannot work, is refused before anything starts, with the
+    line where it is said.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
+from msgspec import Struct
 
-from standpipe.actions import Tool
+from standpipe.actions import Effect, Tool
 from standpipe.config import SETTINGS, Settings, ToolSettings
 from standpipe.errors import ConfigError, NotFoundError
 from standpipe.files import nearest
 from standpipe.outcomes.outcome import Kind
-from standpipe.outcomes.reading import fields
+from standpipe.outcomes.reading import fields, items
 
 _SLIPS_MAX = 2
 _SHORT = 6  # in a name of up to so many characters, two slips make another word
@@ -61,10 +66,17 @@ def all_tools(offered: Iterable[Tool], settings: Settings) -> dict[str, Tool]:
             raise ConfigError(f"tools.py: `{tool.name}` is the agent's own tool", hint=hint)
     known = {tool.name: declared(tool, settings.tools.get(tool.name)) for tool in offered}
     for tool in offered:
-        _refuse_parameters(tool, settings.tools.get(tool.name))
+        _refuse_parameters(tool, settings)
     for tool in known.values():
-        _refuse_names(tool, "alternates", tool.alternates, known)
-        _refuse_names(tool, "expected", tool.expected, [kind.value for kind in Kind])
+        said = _Said(tool, settings)
+        _refuse_names(said, "alternates", tool.alternates, known)
+        _refuse_names(said, "expected", tool.expected, [kind.value for kind in Kind])
+        _refuse_poll(said)
+    for tool in known.values():
+        said = _Said(tool, settings)
+        _refuse_circle(said, known)
+        for name in tool.alternates:
+            _refuse_other_arguments(said, known[name])
     return known
 
 
@@ -135,29 +147,95 @@ def _slips(one: str, other: str) -> int:
     return row[-1]
 
 
-def _refuse_parameters(tool: Tool, settings: ToolSettings | None) -> None:
+class _Said(Struct, frozen=True):
+    """A tool, and who said what of it."""
+
+    tool: Tool
+    settings: Settings
+
+    def subject(self, option: str) -> str:
+        """Name the place where an option is said, and the tool."""
+        table = self.settings.tools.get(self.tool.name)
+        if table is not None and getattr(table, option, None) is not None:
+            place = self.settings.place("tools", self.tool.name, option)
+            return f"{place}: [tools.{self.tool.name}]"
+        if self.tool.origin != "home":
+            return f"tool `{self.tool.name}`"
+        place = f"tools.py:{self.tool.line}" if self.tool.line else "tools.py"
+        return f"{place}: tool `{self.tool.name}`"
+
+
+def _refuse_parameters(tool: Tool, settings: Settings) -> None:
     """Refuse parameters in the settings that the tool does not have; its worker checked the code."""
-    if settings is None:
+    table = settings.tools.get(tool.name)
+    if table is None:
         return
+    said = _Said(tool, settings)
     parameters = list(fields(tool.schema.get("properties")))
-    place = f"[tools.{tool.name}]"
     # The worker fills the parameter that the code names, and no other.
     filled = [tool.idempotency_key] if tool.idempotency_key else []
-    key = settings.idempotency_key
-    _refuse_names(tool, "control", settings.control or (), parameters + filled, place=place)
-    _refuse_names(tool, "known", settings.known or (), parameters + filled, place=place)
-    _refuse_names(tool, "idempotency_key", () if key is None else (key,), filled, place=place)
+    key = table.idempotency_key
+    _refuse_names(said, "control", table.control or (), parameters + filled)
+    _refuse_names(said, "known", table.known or (), parameters + filled)
+    _refuse_names(said, "idempotency_key", () if key is None else (key,), filled)
 
 
-def _refuse_names(
-    tool: Tool, option: str, names: Iterable[str], known: Iterable[str], *, place: str = ""
-) -> None:
+def _refuse_names(said: _Said, option: str, names: Iterable[str], known: Iterable[str]) -> None:
     known = sorted(known)
     for name in names:
         if name not in known:
             close = nearest(name, known)
             hint = f"did you mean `{close}`?" if close else f"known: {', '.join(known) or 'none'}"
-            subject = f"{SETTINGS}: {place}" if place else f"tool `{tool.name}`:"
-            raise ConfigError(
-                f"{subject} `{option}` names `{name}`, which does not exist", hint=hint
-            )
+            what = f"`{option}` names `{name}`, which does not exist"
+            raise ConfigError(f"{said.subject(option)}: {what}", hint=hint)
+
+
+def _refuse_poll(said: _Said) -> None:
+    if said.tool.poll_seconds is None or said.tool.effect is not Effect.ONCE:
+        return
+    table = said.settings.tools.get(said.tool.name)
+    option = "poll" if table is None or table.poll is not None else "effect"
+    raise ConfigError(
+        f"{said.subject(option)}: `poll` on a tool that is `once`",
+        hint='only a tool with effect = "read" or "idempotent" can be asked again and again',
+    )
+
+
+def _refuse_circle(said: _Said, known: Mapping[str, Tool]) -> None:
+    """Refuse alternates that lead back to where they began."""
+    found = _way_back(said.tool.name, said.tool.name, known, seen=set())
+    if found:
+        raise ConfigError(
+            f"{said.subject('alternates')}: `alternates` go round in a circle: {' -> '.join(found)}",
+            hint=f"take `{found[1]}` out of the alternates of `{found[0]}`",
+        )
+
+
+def _way_back(
+    start: str, name: str, known: Mapping[str, Tool], *, seen: set[str]
+) -> tuple[str, ...]:
+    for other in known[name].alternates:
+        if other == start:
+            return name, other
+        if other not in seen:
+            seen.add(other)
+            if rest := _way_back(start, other, known, seen=seen):
+                return name, *rest
+    return ()
+
+
+def _refuse_other_arguments(said: _Said, alternate: Tool) -> None:
+    """Refuse an alternate that cannot be called with the same arguments."""
+    ours, theirs = said.tool.schema, alternate.schema
+    if "properties" not in ours or "properties" not in theirs:
+        return
+    given, taken = set(fields(ours["properties"])), set(fields(theirs["properties"]))
+    missing = sorted({str(name) for name in items(theirs.get("required"))} - given)
+    unknown = sorted(given - taken) if theirs.get("additionalProperties") is False else []
+    if not missing and not unknown:
+        return
+    wants = f"wants `{missing[0]}`" if missing else f"does not take `{unknown[0]}`"
+    raise ConfigError(
+        f"{said.subject('alternates')}: `alternates` names `{alternate.name}`, which {wants}",
+        hint=f"an alternate is called with the same arguments: {', '.join(sorted(given)) or 'none'}",
+    )

@@ -75,6 +75,10 @@ async def test_an_answer_to_a_failure_closes_its_site_in_the_home(told: Any) -> 
         ("question", "no", "no"),
         ("question", " 40 EUR ", "40 EUR"),
         ("failure", "try again", "try again"),
+        ("failure", "Skip", "skip: go on without it"),
+        ("failure", "skip: nobody reads it", "skip: nobody reads it"),
+        ("failure", "skip the header line", "skip the header line"),
+        ("question", "skip", "skip"),
         ("wait", "now", "now"),
     ],
 )

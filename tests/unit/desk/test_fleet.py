@@ -1,6 +1,8 @@
 import os
 import subprocess
 
+import pytest
+
 from standpipe.desk.fleet import fleet, sentence_of
 from standpipe.desk.liveness import alive, started
 from standpipe.journal.projections import RunRow
@@ -41,6 +43,30 @@ def test_a_long_summary_is_cut_to_what_a_list_holds() -> None:
     found = fleet([row("r1", "done", summary="ä" * 500)], alive=lambda _, __: True, now="t")
     assert len(found.runs[0].summary.encode()) <= 203
     assert found.runs[0].summary.endswith("…")
+
+
+def test_a_running_run_says_what_it_does_for_how_long_and_what_troubles_it() -> None:
+    began, now = "2026-11-22T07:00:00.000Z", "2026-11-22T07:00:42.000Z"
+    busy = row("r1", doing="orders", doing_since=began, last_at=now, trouble="orders: overloaded")
+    [run] = fleet([busy], alive=lambda _, __: True, now=now).runs
+    assert (run.summary, run.step_seconds, run.trouble) == ("orders", 42.0, "orders: overloaded")
+    between = row("r2", last_at=began, trouble="orders: overloaded")
+    [run] = fleet([between], alive=lambda _, __: True, now=now).runs
+    assert (run.summary, run.step_seconds) == ("", 42.0)
+    [run] = fleet([row("r3", last_at=now)], alive=lambda _, __: True, now=began).runs
+    assert (run.summary, run.step_seconds) == ("thinking", 0.0)  # whose clock is behind
+
+
+@pytest.mark.parametrize("status", ["done", "failed", "blocked", "cancelled"])
+def test_what_does_not_run_does_nothing_and_is_in_no_trouble(status: str) -> None:
+    [run] = fleet([row("r1", status, trouble="x")], alive=lambda _, __: True, now="t").runs
+    assert (run.step_seconds, run.trouble) == (None, "")
+
+
+@pytest.mark.parametrize("status", ["failed", "blocked"])
+def test_why_a_run_failed_or_waits_is_told_at_length(status: str) -> None:
+    [run] = fleet([row("r1", status, summary="w" * 500)], alive=lambda _, __: True, now="t").runs
+    assert run.summary == "w" * 500
 
 
 def test_one_line_says_what_is_broken_first() -> None:

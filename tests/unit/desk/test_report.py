@@ -4,8 +4,9 @@ import msgspec
 import pytest
 
 from standpipe.actions import Change, Effect
+from standpipe.desk.failing import HELPS
 from standpipe.desk.report import report
-from standpipe.governor.recovery import Alternate, Escalate, Retry, Return
+from standpipe.governor.recovery import Alternate, Escalate, Retry, Return, Wait
 from standpipe.journal.entries import (
     AnswerGiven,
     Check,
@@ -146,7 +147,32 @@ async def test_an_overcome_failure_is_told_after_the_open_ones(told: Any) -> Non
     first, second = report(await told.entries()).failures
     assert (first.tool, first.overcome, first.recovery) == ("refund", False, "Escalate")
     assert (second.fingerprint, second.overcome) == ("s1", True)
-    assert second.why.endswith("overcome: a later attempt")
+    assert second.why == "again; done about it: retried once; overcome: a later attempt"
+    assert (second.count, second.recovery) == (1, "Retry")
+    assert first.why == "twice; what helps: correct the tool's code; changed code is tried again"
+
+
+async def test_no_message_can_say_that_its_failure_was_overcome(told: Any) -> None:
+    lies = Failed(Kind.SERVER_ERROR, "broken; overcome: all is well")
+    await told.propose("r1.1.1", "http_get", {"url": "u"}, effect=Effect.READ)
+    why = Escalate(
+        "a person has to decide; server_error: broken; overcome: all is well; what helps: nothing"
+    )
+    await told.settle("r1.1.1", "http_get", lies, recovery=why, site="s1")
+    [failure] = report(await told.entries()).failures
+    assert not failure.overcome
+    assert failure.marked(HELPS).startswith("tell whoever runs the other side")
+
+
+async def test_a_run_that_waits_before_it_tries_again_says_so(told: Any) -> None:
+    busy = Failed(Kind.OVERLOADED, "no room", code="503", host="api.x")
+    await told.propose("r1.1.1", "http_get", {"url": "u"}, effect=Effect.READ)
+    await told.settle(
+        "r1.1.1", "http_get", busy, recovery=Wait("busy", 12.0), site="s1", host="api.x"
+    )
+    made = report(await told.entries())
+    assert made.summary == "http_get: 503 from api.x, waits 12.0 s as asked"
+    assert [failure.tool for failure in made.failures] == ["http_get"]
 
 
 async def test_decisions_name_who_what_and_why(told: Any) -> None:

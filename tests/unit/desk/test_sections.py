@@ -3,7 +3,7 @@ from typing import Any
 from standpipe.actions import Effect
 from standpipe.desk.report import report
 from standpipe.desk.sections import Page, page
-from standpipe.governor.recovery import Alternate, Escalate, Return
+from standpipe.governor.recovery import Alternate, Escalate, Return, Wait
 from standpipe.journal.entries import (
     AnswerGiven,
     BlockedRaised,
@@ -54,7 +54,7 @@ async def test_a_failure_is_told_in_words_and_once(told: Any) -> None:
     await told.settle("r1.1.1a", "mirror", Succeeded("data"))
     laid = page(report(await told.entries()))
     assert part(laid, "Failures") == [
-        ("http_get failed (login page): a login page came back", ("tried another tool; mirror",))
+        ("http_get failed (login page): a login page came back", ("tried `mirror`; that worked",))
     ]
     assert part(laid, "Decisions") == [("runtime tried `mirror` instead of `http_get`", ())]
 
@@ -67,12 +67,52 @@ async def test_a_question_about_a_failure_repeats_nothing_and_stays_open(told: A
                                        site="s", expires_at="2026-11-23T07:00:00.000Z"))  # fmt: skip
     await told.say("1", SegmentEnded("blocked", ""))
     laid = page(report(await told.entries()))
-    open_still = ("stays open; nothing is decided by silence",)
+    ways_on = (
+        "any answer lets it be tried once more, so say what has changed; `skip` goes on without it"
+    )
+    open_still = (ways_on, "stays open; nothing is decided by silence")
     assert part(laid, "Needs you") == [
         ("b1 failure: `http_get` failed: oh no. What now?", open_still)
     ]
     assert part(laid, "Failures") == [
-        ("http_get failed (server error): oh no", ("you were asked",))
+        (
+            "http_get failed (server error): oh no",
+            (
+                "you were asked",
+                "what helps: tell whoever runs the other side, or wait until it works again",
+            ),
+        )
+    ]
+    [needs, *_] = laid.sections
+    assert needs.rows[0].commands == ("standpipe answer b1 TEXT|skip",)
+
+
+async def test_what_waits_for_a_time_says_how_long_is_left_and_how_it_goes_on(told: Any) -> None:
+    body = BlockedRaised("wait", "`http_get` may be tried again later", "it asked for a pause",
+                         default="resume", expires_at="2026-11-22T08:00:00.000Z")  # fmt: skip
+    await told.say("b1", body)
+    await told.say("1", SegmentEnded("blocked", ""))
+    made = report(await told.entries())
+    for now, left in (
+        ("", "goes on at 2026-11-22T08:00:00.000Z"),
+        ("2026-11-22T07:15:00.000Z", "goes on at 2026-11-22T08:00:00.000Z, in 45 min"),
+        ("2026-11-22T08:00:00.000Z", "may go on now"),
+    ):
+        [row] = page(made, now=now).sections[0].rows
+        assert row.details == ("why: it asked for a pause", left)
+        assert row.commands == ("standpipe run r1",)
+
+
+async def test_what_was_done_below_the_model_is_told_once(told: Any) -> None:
+    busy = Failed(Kind.OVERLOADED, "HTTP 503 from api.x", code="503", host="api.x")
+    await told.propose("r1.1.1", "http_get", {"url": "u"}, effect=Effect.READ)
+    await told.settle("r1.1.1", "http_get", busy, recovery=Wait("busy", 3.2), site="s1")
+    await told.settle("r1.1.1", "http_get", attempt=2)
+    assert part(page(report(await told.entries())), "Failures") == [
+        (
+            "http_get failed (overloaded): HTTP 503 from api.x",
+            ("retried once, waited 3.2 s; then it worked",),
+        )
     ]
 
 

@@ -138,7 +138,7 @@ async def test_a_worker_that_cannot_be_started_is_a_result_and_nothing_was_done(
 ) -> None:
     pool = Pool(Home(home=tmp_path / "gone", workspace=tmp_path))
     pool._init = Init(home="", workspace="")  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] -- as after a start, when the home has gone since
-    result = await pool.ask(Request(op="call", tool="pay"), seconds=5)
+    result = (await pool.ask(Request(op="call", tool="pay"), seconds=5)).result
     assert isinstance(result, Raised)
     assert result.fault.type == "NotStarted"
 
@@ -148,7 +148,8 @@ async def test_arguments_that_no_frame_takes_are_a_result_and_nothing_was_done(
 ) -> None:
     pool = Pool(Home(home=tmp_path, workspace=tmp_path))
     large = msgspec.Raw(b'"' + b"x" * FRAME_BYTES_MAX + b'"')
-    result = await pool.ask(Request(op="call", tool="pay", arguments=large), seconds=5)
+    request = Request(op="call", tool="pay", arguments=large)
+    result = (await pool.ask(request, seconds=5)).result
     assert isinstance(result, Raised)
     assert result.fault.type == "BadArguments"
 

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from standpipe.actions import Fault
-from standpipe.execution.faults import as_json, fault_of
+from standpipe.execution.faults import as_json, fault_of, least_size
 
 
 def raised(act: Callable[[], object]) -> BaseException:
@@ -158,6 +158,42 @@ def test_own_code_says_whose_line_raised() -> None:
     assert fault_of(mine, own_file=__file__).own_code
     assert not fault_of(theirs, own_file=__file__).own_code
     assert not fault_of(mine, own_file="").own_code
+
+
+def test_the_place_is_the_innermost_line_of_the_tool() -> None:
+    def fetch() -> object:
+        return msgspec.json.decode(b"[")
+
+    line = fetch.__code__.co_firstlineno + 1
+    fault = fault_of(raised(fetch), own_file=__file__)
+    assert fault.place.startswith(f"test_faults.py:{line} in ")
+    assert fault.place.endswith("fetch")
+    assert fault_of(raised(fetch)).place == ""
+
+
+def test_a_group_that_holds_itself_many_times_is_read_in_no_time() -> None:
+    group: ExceptionGroup[Exception] = ExceptionGroup("leaf", [ValueError("a")])
+    for _ in range(20):
+        group = ExceptionGroup("all", [group] * 16)
+    assert len(str(failing(group))) < 100_000
+
+
+@pytest.mark.parametrize(
+    ("value", "size"), [("abc", 3), ({"a": ["b", 1]}, 6), (b"ab", 2), ([], 0), (None, 1)]
+)
+def test_a_value_takes_at_least_so_much(value: object, size: int) -> None:
+    assert least_size(value, enough=100) == size
+    assert least_size(value, enough=100) <= len(msgspec.json.encode(value))
+
+
+def test_measuring_ends_where_it_is_enough() -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    laughs: list[object] = ["ha"]
+    for _ in range(20):
+        laughs = [laughs] * 10
+    assert least_size(endless, enough=1000) == 1001
+    assert least_size(laughs, enough=1000) < 2000
 
 
 def test_an_exception_whose_text_cannot_be_made_is_still_told() -> None:

@@ -1,3 +1,4 @@
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -7,8 +8,10 @@ import pytest
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
+from standpipe import config
 from standpipe.actions import Effect, Tool
 from standpipe.errors import UsageError
+from standpipe.execution import tools
 from standpipe.execution.manifests import BadArgumentsError, Bound, ToolError, bind, tools_of
 from standpipe.execution.tools import tool
 
@@ -35,7 +38,10 @@ def manifest(function: Callable[..., object]) -> Tool:
     return bound(function).tool
 
 
-@tool(effect="once", control=["to"], timeout=5, idempotency_key="key", verify=len, refresh=dict)
+def renew() -> dict[str, str]: ...
+
+
+@tool(effect="once", control=["to"], timeout=5, idempotency_key="key", verify=len, refresh=renew)
 async def send(to: list[str], subject: str = "hi", *, key: str) -> Receipt:
     """Send a mail.
 
@@ -49,7 +55,8 @@ def test_a_manifest_holds_what_signature_docstring_and_declaration_say() -> None
     assert (made.name, made.effect, made.origin) == ("send", Effect.ONCE, "home")
     assert (made.source, made.timeout_seconds) == ("abc", 5.0)
     assert made.description == "Send a mail.\n\nIt arrives."
-    assert (made.control, made.verify, made.refresh) == (("to",), True, True)
+    assert (made.control, made.verify) == (("to",), True)
+    assert made.refresh == f"{__name__}.renew"
 
 
 def test_the_schema_is_closed_and_without_the_key_the_runtime_fills() -> None:
@@ -124,6 +131,8 @@ def _positional(a: str, /) -> None: ...
 def _why(why: str) -> None: ...
 def _mail(to: str) -> None: ...
 def _keyless(to: str) -> None: ...
+def _renewed() -> None: ...
+def _impossible(scope: str) -> None: ...
 def _foreign(thing: ModuleType) -> None: ...
 
 
@@ -137,6 +146,7 @@ def _foreign(thing: ModuleType) -> None: ...
         (tool(_foreign), "tool `_foreign`:"),
         (tool(control=["too"])(_mail), "tool `_mail`: `control` names `too`, no parameter of it"),
         (tool(idempotency_key="id")(_keyless), "`idempotency_key` names `id`"),
+        (tool(refresh=_impossible)(_renewed), "tool `_renewed`: `refresh` wants `scope`"),
     ],
 )
 def test_a_tool_no_model_could_call_is_refused_with_its_line(
@@ -169,11 +179,53 @@ def test_functions_nobody_declared_are_no_tools() -> None:
         ({"policy": "denied"}, "allow, ask, deny"),
         ({"returns": "trustd"}, "untrusted, trusted"),
         ({"effect": "twice"}, "read, idempotent, once"),
+        ({"timout": 5}, "did you mean `timeout`?"),
+        ({"colour": 5}, "known: effect"),
+        ({"refresh": "renew"}, "the function itself"),
+        ({"verify": "sent"}, "the function itself"),
+        ({"alternates": "mirror"}, "a list"),
+        ({"expected": "not_found"}, "a list"),
+        ({"timeout": 0}, "above 0, at most 86400"),
+        ({"timeout": float("inf")}, "at most 86400"),
+        ({"poll": -1}, "above 0, at most 86400"),
+        ({"poll": 86_401}, "at most 86400"),
+        ({"verify_after_seconds": -1}, "from 0 to 86400"),
+        ({"same_way": 0}, "from 1 to 10"),
+        ({"same_way": 11}, "from 1 to 10"),
     ],
 )
-def test_a_word_nobody_knows_is_refused_where_it_is_declared(
+def test_what_nobody_could_mean_is_refused_where_it_is_declared(
     options: dict[str, Any], hint: str
 ) -> None:
     with pytest.raises(UsageError, match=next(iter(options))) as refused:
         tool(**options)(len)
     assert hint in refused.value.hint
+
+
+def test_a_tool_is_declared_as_the_documentation_shows_it() -> None:
+    @tool(
+        effect="read", timeout=10, alternates=["fetch_mirror"], refresh=renew,
+        expected=["not_found"], poll=120, same_way=3,
+    )  # fmt: skip
+    def fetch_orders(day: str) -> list[Order]: ...
+
+    made = manifest(fetch_orders)
+    assert (made.effect, made.timeout_seconds, made.poll_seconds) == (Effect.READ, 10.0, 120.0)
+    assert (made.alternates, made.expected, made.same_way) == (("fetch_mirror",), ("not_found",), 3)
+
+
+def test_two_tools_with_the_same_refresh_share_a_credential() -> None:
+    other = manifest(tool(refresh=renew)(_plain))
+    assert other.refresh == manifest(send).refresh
+    for unnamed in (functools.partial(renew), lambda: None):
+        assert manifest(tool(refresh=unnamed)(_model)).refresh == "_model.refresh"
+    assert manifest(tool(_plain)).refresh == ""
+
+
+def test_a_tool_of_the_home_knows_its_line() -> None:
+    assert manifest(send).line == send.__code__.co_firstlineno
+    assert bind(send, source="", origin="builtin").tool.line == 0
+
+
+def test_code_and_settings_have_the_same_limits() -> None:
+    assert (tools.DAY_SECONDS, tools.SAME_WAY_MAX) == (config.DAY_SECONDS, config.SAME_WAY_MAX)

@@ -1,19 +1,38 @@
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
-from standpipe.governor.fingerprint import fingerprints
-from standpipe.governor.sites import Site, failed, may_try, opened, resolved, resolves
+from standpipe.governor.fingerprint import VERSION, fingerprints
+from standpipe.governor.sites import (
+    Site,
+    failed,
+    is_alias,
+    may_try,
+    missed,
+    opened,
+    probed,
+    resolved,
+    resolves,
+    seen_next,
+)
 from standpipe.outcomes.outcome import Failed, Kind, Unknown
 
 AT = "2026-11-22T07:00:00.000Z"
 NOW = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 
 
-def fail(before: Site | None = None, kind: Kind = Kind.FORBIDDEN, *, run: str = "r1") -> Site:
-    outcome = Failed(kind, "HTTP 403", code="403", host="api.example")
+def fail(
+    before: Site | None = None, kind: Kind = Kind.FORBIDDEN, *, run: str = "r1", depends: str = "",
+    retry_after_seconds: float | None = None,
+) -> Site:  # fmt: skip
+    outcome = Failed(
+        kind, "HTTP 403", code="403", host="api.example", retry_after_seconds=retry_after_seconds
+    )
     marks = fingerprints("look", {}, outcome)
-    return failed(before, marks=marks, tool="look", outcome=outcome, at=AT, run=run)
+    return failed(
+        before, marks=marks, tool="look", outcome=outcome, at=AT, run=run, depends=depends
+    )
 
 
 def test_failures_are_counted_over_runs() -> None:
@@ -41,9 +60,37 @@ def test_an_open_site_refuses_until_a_person_answers() -> None:
 
 
 def test_an_open_site_lets_one_through_after_seven_days_or_a_change() -> None:
-    site = opened(fail(), "b3", AT)
+    site = opened(fail(depends="manifest:token"), "b3", AT)
     assert may_try(site, NOW + timedelta(days=7))
-    assert may_try(site, NOW, changed=True)
+    assert may_try(site, NOW, depends="manifest:another token")
+    assert not may_try(site, NOW, depends="manifest:token")
+
+
+def test_only_one_attempt_at_a_time_is_let_through_and_a_lost_one_holds_nobody_for_ever() -> None:
+    later, lost = "2026-11-22T07:01:00.000Z", "2026-11-22T07:02:00.000Z"
+    site = probed(opened(fail(kind=Kind.OVERLOADED), "b3", AT), "r2.1.1", lost, later)
+    assert not may_try(site, NOW + timedelta(seconds=61))
+    assert probed(site, "r3.1.1", lost, later).probe == "r2.1.1"
+    assert may_try(site, NOW + timedelta(seconds=121))
+    assert may_try(missed(site), NOW + timedelta(seconds=61))
+
+
+def test_on_probation_the_next_failure_is_the_last() -> None:
+    mended = resolved(opened(fail(fail()), "b3", AT), "ann", AT, probation=True)
+    assert seen_next(mended, 5) == 5
+    assert seen_next(resolved(fail(), "look", AT), 5) == 1
+    assert seen_next(fail(), 5) == 2
+    assert seen_next(None, 5) == 1
+
+
+def test_an_older_name_of_the_same_site_is_known_again() -> None:
+    old = msgspec.structs.replace(fail(), version=VERSION - 1, template="as it was")
+    outcome = Failed(Kind.FORBIDDEN, "HTTP 403", code="403", host="api.example")
+    same = {"tool": "look", "template": "as it is", "derived": "as it is"}
+    assert is_alias(old, outcome=outcome, **same)
+    assert not is_alias(fail(), outcome=outcome, **same)
+    assert not is_alias(old, outcome=msgspec.structs.replace(outcome, code="401"), **same)
+    assert not is_alias(old, outcome=outcome, **{**same, "derived": "another"})
 
 
 def test_the_cool_down_of_a_transient_kind_doubles_up_to_ten_minutes() -> None:
@@ -57,7 +104,7 @@ def test_the_cool_down_of_a_transient_kind_doubles_up_to_ten_minutes() -> None:
 
 
 def test_what_the_server_asked_for_is_the_floor_of_the_cool_down() -> None:
-    site = opened(fail(kind=Kind.RATE_LIMITED), "b3", AT, retry_after_seconds=3_600)
+    site = opened(fail(kind=Kind.RATE_LIMITED, retry_after_seconds=3_600), "b3", AT)
     assert not may_try(site, NOW + timedelta(seconds=3_599))
     assert may_try(site, NOW + timedelta(seconds=3_600))
 

@@ -5,16 +5,28 @@ from pathlib import Path
 
 import pytest
 
-from standpipe.actions import Action
-from standpipe.journal.entries import Draft, Noted, Proposed, RunCreated, SegmentStarted
+from standpipe.actions import Action, Effect
+from standpipe.governor.recovery import Return
+from standpipe.journal.entries import (
+    Decided,
+    Draft,
+    Intended,
+    Noted,
+    Proposed,
+    RunCreated,
+    SegmentStarted,
+    Settled,
+)
 from standpipe.journal.journal import Journal
 from standpipe.memory.brain import Brain
 from standpipe.memory.decisions import Decisions
 from standpipe.memory.tasks import Tasks
+from standpipe.outcomes.outcome import Failed, Kind
+from standpipe.policy.decision import Allow
 from standpipe.security.checklist import Checklist
 from standpipe.stores.memory import MemoryStore
 from standpipe.testing.fakes import FakeClock
-from standpipe.tools.agent import TOOLS, AgentTools
+from standpipe.tools.agent import LAST_TIME, TOOLS, AgentTools, UnfinishedError
 
 CALLS: Mapping[str, Mapping[str, object]] = {
     "memory_note": {"title": "Prices", "text": "They rise."},
@@ -117,3 +129,52 @@ async def test_a_brain_without_its_journal_goes_on_with_the_next_free_numbers(
     assert await copied.call("task_update") == "T-2 is open"
     await copied.call("memory_note")
     assert agent.written()["prices.md"].count("They rise.") == 2
+
+
+async def refused(agent: Agent, *failed: Failed) -> UnfinishedError:
+    """Say that a run in which these calls failed is done, and return how that is refused."""
+    tools = await agent.tools()
+    for number, outcome in enumerate(failed, 1):
+        action, name = f"r1.{number}.1", f"tool_{number}"
+        await tools.journal.append(
+            Draft(action, Proposed(name, {}, Effect.READ, "m", origin="home")),
+            Draft(f"{action}#1", Decided(Allow("declared"), digest="d")),
+            Draft(f"{action}#1", Intended(1, "k", 30.0)),
+            Draft(f"{action}#1", Settled(name, 1, outcome, Return("told"), site=name)),
+        )
+    claim: Mapping[str, object] = {"summary": "All done.", "evidence": []}
+    with pytest.raises(UnfinishedError) as caught:
+        await tools.done(Action(id="r1.9.1", tool=BY_NAME["done"], arguments=claim))
+    return caught.value
+
+
+async def test_done_over_open_failures_is_refused_with_each_and_what_would_resolve_it(
+    agent: Agent,
+) -> None:
+    busy = Failed(Kind.OVERLOADED, "HTTP 503 from api.x", code="503", host="api.x")
+    error = await refused(agent, busy, Failed(Kind.BAD_INPUT, "no such day"))
+    assert error.kind == "gave_up"
+    said = str(error)
+    assert "tool_1 overloaded, tool_2 bad_input still open" in said
+    assert (
+        "`tool_1`: HTTP 503 from api.x; resolved by a call of `tool_1` that works at api.x" in said
+    )
+    assert (
+        "`tool_2`: no such day; resolved by a call of `tool_2` that works, with any arguments"
+        in said
+    )
+    assert said.endswith(LAST_TIME)
+
+
+async def test_an_open_failure_counts_as_giving_up_whatever_else_is_red(agent: Agent) -> None:
+    (agent.home / "checks").mkdir()
+    (agent.home / "checks/none").touch()  # cannot be run
+    assert (await refused(agent, Failed(Kind.BAD_INPUT, "no"))).kind == "gave_up"
+
+
+async def test_a_red_check_alone_is_no_giving_up(agent: Agent) -> None:
+    (agent.home / "checks").mkdir()
+    (agent.home / "checks/none").touch()
+    error = await refused(agent)
+    assert error.kind == "checklist"
+    assert LAST_TIME not in str(error)

@@ -4,13 +4,15 @@ from standpipe.actions import Action
 from standpipe.policy.decision import Decision, Deny
 from standpipe.policy.situation import Situation
 
+_ENDS = frozenset({"done", "blocked", "ask_human"})
+
 
 def rule(action: Action, situation: Situation) -> Decision | None:
-    """Deny beyond the budget, and where a site is open; asking a human and ending stay possible."""
-    if action.tool.origin == "agent":
+    """Deny beyond the budget, and what failed before; asking a human and ending stay possible."""
+    if action.tool.name in _ENDS:
         return None
-    if situation.over_budget:
+    if situation.over_budget and action.tool.origin != "agent":
         return Deny("budget", situation.over_budget)
-    if situation.open_site:
-        return Deny("open_site", situation.open_site)
+    if refusal := situation.refusal:
+        return Deny(refusal.rule, refusal.reason)
     return None

@@ -1,0 +1,83 @@
+"""Write down what became of an attempt nobody saw the end of: by `verify`, or by a human.
+
+Rule 1: `verify` may be believed only once the other side had its time.
+Rule 2: where nobody can tell, a human is asked, once; nothing is repeated blindly.
+"""
+
+from dataclasses import dataclass
+
+from standpipe.actions import Action, Change, Result, Returned
+from standpipe.clock import Clock, moment
+from standpipe.ids import blocker_id
+from standpipe.journal import drafts
+from standpipe.journal.entries import Intended, Verdict
+from standpipe.journal.journal import Journal
+from standpipe.journal.store import Store
+from standpipe.journal.views import Settle
+
+VERIFIED_ATTEMPTS_MAX = 3
+
+
+async def new_blocker(store: Store) -> str:
+    """Return the id of the next question."""
+    return blocker_id(await store.number("blocker"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubts:
+    """The doubts of one run."""
+
+    journal: Journal
+    clock: Clock
+
+    async def doubt(self, action: Action, attempt: int) -> None:
+        """Write down that nobody can tell, and ask."""
+        blocker = await new_blocker(self.journal.store)
+        now = self.clock.now()
+        await self.journal.append(
+            *drafts.in_doubt(action, attempt=attempt, blocker=blocker, now=now)
+        )
+
+    async def verified(
+        self, action: Action, attempt: int, found: Result, changes: tuple[Change, ...] = ()
+    ) -> None:
+        """Write down what `verify` says; where it cannot tell, or says no too often, ask a human."""
+        match found:
+            case Returned(value=False) if attempt < VERIFIED_ATTEMPTS_MAX:
+                await self._reconcile(action, attempt, Verdict.ABSENT, by="verify", changes=changes)
+            case Returned(value=value) if value is not None and value is not False:
+                await self._reconcile(
+                    action, attempt, Verdict.HAPPENED, by="verify", value=value, changes=changes
+                )
+            case _:
+                await self.doubt(action, attempt)
+
+    async def answered(
+        self, action: Action, said: Settle, found: Result, changes: tuple[Change, ...] = ()
+    ) -> None:
+        """Write down what a human says became of it; a receipt found meanwhile is stronger than a no."""
+        word = said.answer.strip().casefold()
+        receipt = found.value if isinstance(found, Returned) else None
+        if word in {"yes", "y"} or (receipt and receipt is not False):
+            verdict = Verdict.HAPPENED
+        else:
+            verdict = Verdict.ABSENT if word in {"no", "n"} else Verdict.GAVE_UP
+        await self._reconcile(
+            action, said.attempt, verdict, by=said.by, value=receipt or None, changes=changes
+        )
+
+    async def let_it_arrive(self, action: Action) -> None:
+        """Give the other side the time it needs before `verify` may be believed."""
+        intended = [e.at for e in self.journal.story(action.id) if isinstance(e.body, Intended)]
+        since = (self.clock.now() - moment(intended[-1])).total_seconds()
+        if (left := action.tool.verify_after_seconds - since) > 0:
+            await self.clock.sleep(left)
+
+    async def _reconcile(
+        self, action: Action, attempt: int, verdict: Verdict, *, by: str,
+        value: object = None, changes: tuple[Change, ...] = (),
+    ) -> None:  # fmt: skip
+        """Write down what `verify`, or a human, knows."""
+        await self.journal.append(
+            drafts.reconciled(action, verdict, attempt=attempt, by=by, value=value, changes=changes)
+        )

@@ -1,0 +1,327 @@
+"""What one entry changes in the rows kept beside the journal: runs, questions, and what fails where.
+
+Rule 1: each row is read at most once and written once per entry; nothing here looks at a clock.
+Rule 2: attempts of one action below the model are one failure, not many.
+"""
+
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from standpipe.governor import hosts, sites
+from standpipe.governor.fingerprint import Fingerprints, template
+from standpipe.governor.hosts import Host
+from standpipe.governor.recovery import Escalate, Refresh, Retry, Stop, Wait
+from standpipe.governor.sites import HOST_WIDE, MODEL_CAUSED, Site, host_site
+from standpipe.journal.entries import (
+    BlockedRaised,
+    Entry,
+    InDoubt,
+    Intended,
+    ModelFailed,
+    ModelResponded,
+    Reconciled,
+    Settled,
+    SiteClosed,
+    SiteProbed,
+)
+from standpipe.journal.projections import (
+    CALLS,
+    HOST_SITES,
+    HOSTS,
+    SITES,
+    TOOLS,
+    TWINS,
+    CallRow,
+    Flight,
+    Look,
+    R,
+    Row,
+    ToolRow,
+    TwinRow,
+    Update,
+    blocker_rows,
+    read_row,
+    run_rows,
+)
+from standpipe.outcomes.outcome import Failed, Kind, Succeeded, Unknown
+
+_KEPT_MAX = 50  # names an index keeps of each sort, the newest
+
+
+def project(entry: Entry, look: Look) -> list[Update]:
+    """Return the rows that change because of `entry`; `look` reads a row in the same transaction."""
+    rows = _Rows(look)
+    _fold(entry, rows)
+    return [*run_rows(entry, look), *blocker_rows(entry, look), *rows.updates.values()]
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Rows as they stand in the middle of one entry."""
+
+    look: Look
+    updates: dict[tuple[str, str], Update] = field(default_factory=dict[tuple[str, str], Update])
+
+    def read(self, kind: type[R], view: str, key: str) -> R | None:
+        changed = self.updates.get((view, key))
+        if changed is not None and isinstance(changed.row, kind):
+            return changed.row
+        return read_row(kind, self.look(view, key))
+
+    def put(self, view: str, key: str, row: Row) -> None:
+        self.updates[view, key] = Update(view, key, row)
+
+    def tool(self, name: str) -> ToolRow:
+        return self.read(ToolRow, TOOLS, name) or ToolRow(name)
+
+    def host(self, name: str) -> Host:
+        return self.read(Host, HOSTS, name) or Host(name)
+
+
+def _fold(entry: Entry, rows: _Rows) -> None:
+    match entry.body:
+        case Intended(twin=twin, tool=tool) if twin:
+            flight = Flight(entry.action, entry.run, entry.epoch)
+            _flies(rows, twin, tool, flight)
+        case Settled() as body:
+            _settled(entry, body, rows)
+        case ModelFailed(failed=failed) as body if not _is_attempt(body.recovery):
+            marks = _marks(body)
+            _count(rows, entry, failed, tool=body.model, marks=marks, depends=body.depends)
+        case ModelResponded(model=model):
+            _close_sites(rows, model, host=None, by=model, at=entry.at)
+        case InDoubt(twin=twin, blocker=blocker) if twin:
+            lost = Flight(entry.action, entry.run, entry.epoch, lost=True, blocker=blocker)
+            _flies(rows, twin, "", lost)
+        case Reconciled(twin=twin) if twin:
+            _lands(rows, twin, entry.action)
+        case _:
+            _asked(entry, rows)
+
+
+def _asked(entry: Entry, rows: _Rows) -> None:
+    """Take in what people are asked about a site, and what they say; and who may try it meanwhile."""
+    match entry.body:
+        case BlockedRaised(site=site) if site:
+            _open(rows, site, entry.key, entry.at)
+        case SiteProbed(site=site, action=action, until=until):
+            for view in (SITES, HOST_SITES):
+                if known := rows.read(Site, view, site):
+                    rows.put(view, site, sites.probed(known, action, until, entry.at))
+        case SiteClosed(site=site, by=by):
+            _closed_by_person(rows, site, by, entry.at)
+        case _:
+            pass
+
+
+def _settled(entry: Entry, body: Settled, rows: _Rows) -> None:
+    _met(rows, body)
+    if body.twin and not isinstance(body.outcome, Unknown):
+        _lands(rows, body.twin, entry.action)
+    match body.outcome:
+        case Failed() as outcome:
+            _pause(rows, entry, body, outcome)
+            if body.attempt > 1:
+                for name in _hosts_of(body):
+                    rows.put(HOSTS, name, hosts.repeated_in_vain(rows.host(name)))
+            if body.site and not _is_attempt(body.recovery):
+                marks = _marks(body)
+                _count(rows, entry, outcome, tool=body.tool, marks=marks, depends=body.depends)
+                _refuse_same_call(rows, entry, body, outcome)
+        case Succeeded():
+            _worked(entry, body, rows)
+        case _:
+            pass
+
+
+def _worked(entry: Entry, body: Settled, rows: _Rows) -> None:
+    for name in _hosts_of(body):
+        if (known := rows.read(Host, HOSTS, name)) and known.tokens < hosts.TOKENS_MAX:
+            rows.put(HOSTS, name, hosts.answered(known))
+    _close_sites(rows, body.tool, host=_hosts_of(body), by=body.tool, at=entry.at)
+    if body.mends:
+        _resolve(rows, body.mends, by=body.tool, at=entry.at)
+    tool = rows.tool(body.tool)
+    for call in tool.calls:
+        if known := rows.read(CallRow, CALLS, call):
+            rows.put(CALLS, call, replace(known, refused=False))
+    if tool.calls:
+        rows.put(TOOLS, body.tool, replace(rows.tool(body.tool), calls=()))
+
+
+def _is_attempt(recovery: object) -> bool:
+    return isinstance(recovery, Retry | Wait | Refresh)
+
+
+def _marks(body: Settled | ModelFailed) -> Fingerprints:
+    return Fingerprints(
+        instance=body.instance, site=body.site, cause=body.cause, template=body.template
+    )
+
+
+def _hosts_of(body: Settled) -> tuple[str, ...]:
+    """Whom a call talked to; where nobody saw it, whom its failure named."""
+    return body.hosts or ((body.host,) if body.host else ())
+
+
+def _met(rows: _Rows, body: Settled) -> None:
+    """Remember whom a tool talks to."""
+    tool = rows.tool(body.tool)
+    if fresh := [name for name in body.hosts if name not in tool.hosts]:
+        rows.put(TOOLS, body.tool, replace(tool, hosts=(*tool.hosts, *fresh)[-_KEPT_MAX:]))
+
+
+def _pause(rows: _Rows, entry: Entry, body: Settled, failed: Failed) -> None:
+    """Remember for everybody what the host asked for; a limiter's own guess holds for all, too."""
+    seconds = failed.retry_after_seconds or 0.0
+    if failed.kind is Kind.RATE_LIMITED and isinstance(body.recovery, Wait):
+        seconds = max(seconds, body.recovery.delay_seconds)
+    if body.host and seconds > 0:
+        rows.put(HOSTS, body.host, hosts.paused(rows.host(body.host), entry.at, seconds))
+
+
+def _count(
+    rows: _Rows, entry: Entry, failed: Failed, *, tool: str, marks: Fingerprints, depends: str
+) -> None:
+    """Count a failure at its site, and at its host where the host does it to everybody."""
+    _other_attempts_missed(rows, entry, tool, marks.site)
+    known = rows.read(Site, SITES, marks.site) or _alias(rows, tool, failed, marks)
+    row = sites.failed(
+        known, marks=marks, tool=tool, outcome=failed, at=entry.at, run=entry.run, depends=depends
+    )
+    rows.put(SITES, marks.site, _again_open(row, entry))
+    index = rows.tool(tool)
+    rows.put(TOOLS, tool, replace(index, sites=_with(index.sites, marks.site)))
+    if failed.host and failed.kind in HOST_WIDE:
+        name = host_site(failed.host, marks.cause)
+        wide = sites.failed(
+            rows.read(Site, HOST_SITES, name),
+            marks=Fingerprints(marks.instance, name, marks.cause, marks.template),
+            tool="", outcome=failed, at=entry.at, run=entry.run, depends=_credentials(depends),
+        )  # fmt: skip
+        rows.put(HOST_SITES, name, _again_open(wide, entry))
+        host = rows.host(failed.host)
+        rows.put(HOSTS, host.host, replace(host, sites=_with(host.sites, name)))
+
+
+def _again_open(site: Site, entry: Entry) -> Site:
+    """The one attempt at an open site failed: it stays open, for longer."""
+    tried = site.open and site.probe == entry.key.partition("#")[0]
+    return sites.opened(site, site.blocker, entry.at) if tried else site
+
+
+def _other_attempts_missed(rows: _Rows, entry: Entry, tool: str, site: str) -> None:
+    """An attempt that failed in another way says nothing about the site it was let through for."""
+    action = entry.key.partition("#")[0]
+    for name in rows.tool(tool).sites:
+        known = rows.read(Site, SITES, name)
+        if known and name != site and known.probe == action:
+            rows.put(SITES, name, sites.missed(known))
+
+
+def _alias(rows: _Rows, tool: str, failed: Failed, marks: Fingerprints) -> Site | None:
+    """Take over the site an earlier version of the fingerprint gave another name."""
+    for name in rows.tool(tool).sites:
+        old = rows.read(Site, SITES, name)
+        if old is None or old.count == 0:
+            continue
+        derived = template(old.message, {})
+        if sites.is_alias(old, tool=tool, outcome=failed, template=marks.template, derived=derived):
+            rows.put(SITES, name, replace(sites.resolved(old, marks.site), version=old.version))
+            index = rows.tool(tool)
+            rows.put(TOOLS, tool, replace(index, sites=_without(index.sites, name)))
+            return replace(old, site=marks.site, aliases=(*old.aliases, name))
+    return None
+
+
+def _refuse_same_call(rows: _Rows, entry: Entry, body: Settled, failed: Failed) -> None:
+    """What stopped a run by its own arguments is refused with just these in every run."""
+    if failed.kind not in MODEL_CAUSED or not isinstance(body.recovery, Escalate | Stop):
+        return
+    row = CallRow(
+        call=body.call, tool=body.tool, site=body.site, action=entry.action, kind=failed.kind,
+        message=failed.message, at=entry.at, depends=body.depends,
+    )  # fmt: skip
+    rows.put(CALLS, body.call, row)
+    index = rows.tool(body.tool)
+    rows.put(TOOLS, body.tool, replace(index, calls=_with(index.calls, body.call)))
+
+
+def _close_sites(rows: _Rows, tool: str, *, host: tuple[str, ...] | None, by: str, at: str) -> None:
+    """Resolve what a success of `tool` resolves; `host`: whom it talked to, None for anybody."""
+    for name in rows.tool(tool).sites:
+        known = rows.read(Site, SITES, name)
+        here = known is not None and (not known.host or not host or known.host in host)
+        if known and sites.resolves(known.kind, same_site=here, same_tool=True):
+            _resolve(rows, name, by=by, at=at)
+
+
+def _resolve(rows: _Rows, name: str, *, by: str, at: str, probation: bool = False) -> None:
+    known = rows.read(Site, SITES, name)
+    if known is None:
+        return
+    rows.put(SITES, name, sites.resolved(known, by, at, probation=probation))
+    index = rows.tool(known.tool)
+    rows.put(TOOLS, known.tool, replace(index, sites=_without(index.sites, name)))
+    if known.host and known.kind in HOST_WIDE:
+        wide = host_site(known.host, known.cause)
+        if (site := rows.read(Site, HOST_SITES, wide)) and site.count:
+            rows.put(HOST_SITES, wide, sites.resolved(site, by, at, probation=probation))
+            host = rows.host(known.host)
+            rows.put(HOSTS, host.host, replace(host, sites=_without(host.sites, wide)))
+
+
+def _open(rows: _Rows, name: str, blocker: str, at: str) -> None:
+    known = rows.read(Site, SITES, name)
+    if known is None:
+        return
+    rows.put(SITES, name, sites.opened(known, blocker, at))
+    for call in rows.tool(known.tool).calls:
+        row = rows.read(CallRow, CALLS, call)
+        if row and row.site == name and not row.blocker:
+            rows.put(CALLS, call, replace(row, blocker=blocker))
+    if known.host and known.kind in HOST_WIDE:
+        wide = host_site(known.host, known.cause)
+        site = rows.read(Site, HOST_SITES, wide)
+        if site and site.count > 1:  # the same from another tool, or a second time
+            rows.put(HOST_SITES, wide, sites.opened(site, blocker, at))
+
+
+def _closed_by_person(rows: _Rows, name: str, by: str, at: str) -> None:
+    known = rows.read(Site, SITES, name)
+    if known is None:
+        return
+    _resolve(rows, name, by=by, at=at, probation=True)
+    index = rows.tool(known.tool)
+    for call in index.calls:
+        row = rows.read(CallRow, CALLS, call)
+        if row and row.site == name:
+            rows.put(CALLS, call, replace(row, refused=False))
+            index = replace(rows.tool(known.tool), calls=_without(index.calls, call))
+            rows.put(TOOLS, known.tool, index)
+
+
+def _flies(rows: _Rows, twin: str, tool: str, flight: Flight) -> None:
+    row = rows.read(TwinRow, TWINS, twin) or TwinRow(twin, tool)
+    others = tuple(one for one in row.flights if one.action != flight.action)
+    rows.put(TWINS, twin, replace(row, flights=(*others, flight)))
+
+
+def _lands(rows: _Rows, twin: str, action: str) -> None:
+    if row := rows.read(TwinRow, TWINS, twin):
+        left = tuple(one for one in row.flights if one.action != action)
+        rows.put(TWINS, twin, replace(row, flights=left))
+
+
+def _credentials(depends: str) -> str:
+    """Take the credentials out of what a failure depends on; a host knows no manifests."""
+    return depends.partition(":")[2]
+
+
+def _with(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    return (*_without(names, name), name)[-_KEPT_MAX:]
+
+
+def _without(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    return tuple(known for known in names if known != name)

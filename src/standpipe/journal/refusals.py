@@ -1,0 +1,233 @@
+"""What stands in the way of a call before anybody tries it: known failures, effects in doubt, pauses.
+
+Rule 1: everything here is read from the rows that all runs of a home share; nothing is kept beside them.
+Rule 2: a refusal names the question whose answer clears it, and never raises a second one.
+Rule 3: an effect that may still be happening holds its twins in every run; one that a living process
+    is waiting for is not in doubt.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from standpipe.actions import Action, Effect
+from standpipe.clock import Clock
+from standpipe.governor.hosts import Host, may_repeat, seconds_left
+from standpipe.governor.sites import Site, may_try, seen_next, stamp
+from standpipe.ids import HOME, digest
+from standpipe.journal.drafts import call_digest, twin_digest
+from standpipe.journal.entries import Draft, SiteProbed
+from standpipe.journal.projections import (
+    CALLS,
+    HOST_SITES,
+    HOSTS,
+    RUNS,
+    SITES,
+    TOOLS,
+    TWINS,
+    CallRow,
+    Flight,
+    RunRow,
+    ToolRow,
+    TwinRow,
+    read_row,
+)
+from standpipe.journal.store import Store
+from standpipe.policy.egress import host_of
+from standpipe.policy.situation import Refusal
+
+CALL_DAYS_MAX = 7
+_PROBE_SECONDS = 60.0  # beyond the deadline of the tool: an attempt that takes longer is lost
+_SHOWN = 300
+
+
+def no_credentials(tool: str, hosts: Sequence[str]) -> Mapping[str, str]:
+    del tool, hosts
+    return {}
+
+
+def always_alive(pid: int, started: str) -> bool:
+    del pid, started
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusals:
+    """Ask the rows of the home about a call.
+
+    alive: whether a process with this id and start time is there. credentials: which secrets a tool
+    is given for which hosts, by name, each as a keyed hash.
+    """
+
+    store: Store
+    clock: Clock
+    alive: Callable[[int, str], bool] = always_alive
+    credentials: Callable[[str, Sequence[str]], Mapping[str, str]] = no_credentials
+
+    async def of(self, action: Action) -> Refusal | None:
+        """Return what refuses this call now, if anything does."""
+        if action.tool.origin == "agent":
+            return None
+        tool = await self._tool(action)
+        return (
+            await self._in_doubt(action)
+            or await self._open_site(action, tool)
+            or await self._same_call(action, tool)
+        )
+
+    async def pause(self, action: Action) -> float:
+        """Return the seconds for which the other side asked not to be called."""
+        tool = await self._tool(action)
+        return max([0.0, *[await self._seconds(name) for name in self.hosts(action, tool)]])
+
+    async def paused(self) -> dict[str, float]:
+        """Return every host that nobody of this home may ask now, with the seconds left."""
+        now, found = self.clock.now(), dict[str, float]()
+        for name, text in (await self.store.rows(HOSTS)).items():
+            row = read_row(Host, text)
+            if (seconds := seconds_left(row, now)) > 0:
+                found[name] = seconds
+        return found
+
+    async def may_repeat(self, host: str) -> bool:
+        """Whether the retry budget of a host allows another attempt."""
+        return not host or may_repeat(read_row(Host, await self.store.row(HOSTS, host)))
+
+    async def seen(self, site: str, host_site: str, same_way: int) -> int:
+        """Return how often this has failed since anything resolved it, the failure at hand included."""
+        here = read_row(Site, await self.store.row(SITES, site))
+        wide = read_row(Site, await self.store.row(HOST_SITES, host_site)) if host_site else None
+        return max(seen_next(here, same_way), seen_next(wide, same_way))
+
+    async def question(self, site: str, host_site: str = "") -> str:
+        """Return the open question about a site, so that nobody is asked a second one."""
+        for view, name in ((SITES, site), (HOST_SITES, host_site)):
+            row = read_row(Site, await self.store.row(view, name)) if name else None
+            if row and row.open and row.blocker:
+                return row.blocker
+        return ""
+
+    async def depends(self, action: Action) -> str:
+        """Name what a call depends on: its manifest, with the source behind it, and its credentials."""
+        return self._depends(action, await self._tool(action))
+
+    async def claim(self, action: Action) -> bool:
+        """Take the one attempt that a half-open site allows; return whether it is ours."""
+        tool = await self._tool(action)
+        for view, site in await self._sites(action, tool):
+            if site.open and not await self._claimed(view, site, action):
+                return False
+        return True
+
+    def secrets(self, action: Action, host: str) -> tuple[str, ...]:
+        """Return the names of the credentials a call to `host` was given."""
+        return tuple(self.credentials(action.tool.name, [host] if host else []))
+
+    def hosts(self, action: Action, tool: ToolRow) -> tuple[str, ...]:
+        """Return whom a call will talk to, as far as anybody can tell before it."""
+        url = action.arguments.get("url")
+        if isinstance(url, str):
+            return tuple(filter(None, (host_of(url),)))
+        return tool.hosts if len(tool.hosts) == 1 else ()  # of several, nobody knows which
+
+    async def _tool(self, action: Action) -> ToolRow:
+        name = action.tool.name
+        return read_row(ToolRow, await self.store.row(TOOLS, name)) or ToolRow(name)
+
+    async def _seconds(self, host: str) -> float:
+        return seconds_left(read_row(Host, await self.store.row(HOSTS, host)), self.clock.now())
+
+    async def _sites(self, action: Action, tool: ToolRow) -> list[tuple[str, Site]]:
+        """Return the unresolved sites a call would meet, with the view each stands in."""
+        hosts, found = self.hosts(action, tool), list[tuple[str, Site]]()
+        for name in tool.sites:
+            site = read_row(Site, await self.store.row(SITES, name))
+            if site and (not hosts or not site.host or site.host in hosts):
+                found.append((SITES, site))
+        for name in hosts:
+            host = read_row(Host, await self.store.row(HOSTS, name))
+            for wide in () if host is None else host.sites:
+                if site := read_row(Site, await self.store.row(HOST_SITES, wide)):
+                    found.append((HOST_SITES, site))
+        return found
+
+    async def _open_site(self, action: Action, tool: ToolRow) -> Refusal | None:
+        now = self.clock.now()
+        for view, site in await self._sites(action, tool):
+            depends = self._depends(action, tool)
+            if view == HOST_SITES:
+                depends = depends.partition(":")[2]
+            if not may_try(site, now, depends=depends) and site.probe != action.id:
+                return Refusal("open_site", _said(site), site.blocker)
+        return None
+
+    async def _same_call(self, action: Action, tool: ToolRow) -> Refusal | None:
+        if not tool.calls:
+            return None
+        row = read_row(CallRow, await self.store.row(CALLS, call_digest(action)))
+        if row is None or not row.refused or row.action.startswith(f"{action.run}."):
+            return None
+        expired = row.at < stamp(self.clock.now() - timedelta(days=CALL_DAYS_MAX))
+        if expired or row.depends != self._depends(action, tool):
+            return None
+        answer = f", or have {row.blocker} answered" if row.blocker else ""
+        reason = (
+            f"this very call failed in {row.action} and stopped that run ({row.kind}: {_short(row.message)}); "
+            f"call it with other arguments{answer}"
+        )
+        return Refusal("same_call", reason, row.blocker)
+
+    async def _in_doubt(self, action: Action) -> Refusal | None:
+        if action.tool.effect is not Effect.ONCE:
+            return None
+        row = read_row(TwinRow, await self.store.row(TWINS, twin_digest(action)))
+        for flight in () if row is None else row.flights:
+            if flight.action != action.id and await self._is_lost(flight):
+                return Refusal("in_doubt", _twin(action, flight), flight.blocker)
+        return None
+
+    async def _is_lost(self, flight: Flight) -> bool:
+        """Whether nobody is waiting for its end any more."""
+        if flight.lost:
+            return True
+        run = read_row(RunRow, await self.store.row(RUNS, flight.run))
+        if run is None or flight.epoch < run.epoch:
+            return True
+        return not self.alive(run.pid, run.process_started)
+
+    async def _claimed(self, view: str, site: Site, action: Action) -> bool:
+        now = self.clock.now()
+        if site.probe == action.id:
+            return True
+        until = stamp(now + timedelta(seconds=action.tool.timeout_seconds + _PROBE_SECONDS))
+        body = SiteProbed(site.site, action.id, until)
+        await self.store.post(HOME, [Draft(f"{site.site}#{site.total}#{action.id}", body)])
+        row = read_row(Site, await self.store.row(view, site.site))
+        return row is None or not row.open or row.probe == action.id
+
+    def _depends(self, action: Action, tool: ToolRow) -> str:
+        given = self.credentials(action.tool.name, self.hosts(action, tool))
+        said = "|".join(f"{name}={value}" for name, value in sorted(given.items()))
+        return f"{action.tool.digest}:{digest(said.encode())[:16]}"
+
+
+def _said(site: Site) -> str:
+    what = f"`{site.tool}`" if site.tool else f"{site.host}, whichever tool asks it,"
+    times = "once" if site.count == 1 else f"{site.count} times the same way"
+    return (
+        f"{what} failed {times} ({site.kind}: {_short(site.message)}) and is not tried again "
+        f"until somebody answers {site.blocker or 'the question about it'}"
+    )
+
+
+def _twin(action: Action, flight: Flight) -> str:
+    settle = f"answer {flight.blocker}" if flight.blocker else f"go on with {flight.run}"
+    return (
+        f"`{action.tool.name}` to the same place may have happened in {flight.action}, and nobody knows yet; "
+        f"{settle} first"
+    )
+
+
+def _short(message: str) -> str:
+    text = " ".join(message.split())
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

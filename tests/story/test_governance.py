@@ -1,0 +1,398 @@
+"""Failures below the model, over runs and processes of one home, each from call to what people see."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+import pytest
+
+from standpipe.actions import Action, Change, Done, Effect, Raised, Returned, Tool
+from standpipe.clock import stamp
+from standpipe.desk.answers import give
+from standpipe.execution.faults import fault_of
+from standpipe.gate import Gate
+from standpipe.governor.sites import Site
+from standpipe.ids import HOME
+from standpipe.journal.ending import must_end
+from standpipe.journal.entries import CredentialRefreshed, Draft, Settled, SiteProbed
+from standpipe.journal.failures import unresolved
+from standpipe.journal.projections import SITES, read_row
+from standpipe.journal.views import open_blockers, pointed_at
+from standpipe.outcomes.outcome import Failed, Kind, Outcome, Refused, Succeeded, Unknown
+from standpipe.stores.memory import MemoryStore
+from standpipe.testing.fakes import FakeClock
+from standpipe.testing.gates import Line, ScriptedExecutor, open_gate
+
+
+class HttpError(Exception):
+    """What HTTP clients raise: a status and headers hang on it."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status_code = status
+        self.headers = dict(headers or {})
+
+
+READ = Tool(name="fetch", effect=Effect.READ, origin="home")
+OTHER = Tool(name="look_up", effect=Effect.READ, origin="home")
+SEND = Tool(name="send_note", effect=Effect.ONCE, origin="home", policy="allow", control=("to",))
+FORBIDDEN = HttpError(403, "HTTP 403 Forbidden: scope orders.read is missing")
+BUSY = HttpError(503, "HTTP 503 Service Unavailable")
+
+
+class Home:
+    """One home with its clock; each run of it is a gate of its own."""
+
+    def __init__(self, tools: Sequence[Tool] = (READ, OTHER, SEND)) -> None:
+        self.clock = FakeClock()
+        self.store = MemoryStore(self.clock)
+        self.tools = {tool.name: tool for tool in tools}
+
+    async def run(self, **lines: Sequence[Line]) -> "Run":
+        gate, executor = await open_gate(
+            self.tools, {name: list(played) for name, played in lines.items()},
+            store=self.store, clock=self.clock,
+        )  # fmt: skip
+        return Run(gate, executor)
+
+    async def again(self, run: "Run", **lines: Sequence[Line]) -> "Run":
+        gate, executor = await open_gate(
+            self.tools, {name: list(played) for name, played in lines.items()},
+            store=self.store, clock=self.clock, run=run.id,
+        )  # fmt: skip
+        return Run(gate, executor, turn=run.turn)
+
+    async def sites(self) -> list[Site]:
+        rows = (await self.store.rows(SITES)).values()
+        return [row for text in rows if (row := read_row(Site, text))]
+
+
+class Run:
+    """One run of it, which makes one call per response."""
+
+    def __init__(self, gate: Gate, executor: ScriptedExecutor, turn: int = 0) -> None:
+        self.gate, self.executor, self.turn = gate, executor, turn
+
+    @property
+    def id(self) -> str:
+        return self.gate.record.journal.run
+
+    async def call(self, tool: str, **arguments: object) -> Outcome:
+        self.turn += 1
+        return await self.gate.perform(self.action(tool, f"{self.turn}.1", **arguments))
+
+    def action(self, tool: str, place: str, **arguments: object) -> Action:
+        return Action(
+            id=f"{self.id}.{place}", tool=self.gate.tool(tool), arguments=arguments, why="x"
+        )
+
+    @property
+    def asked(self) -> list[str]:
+        return list(open_blockers(self.gate.record.journal.entries))
+
+    @property
+    def points(self) -> tuple[str, ...]:
+        return pointed_at(self.gate.record.journal.entries)
+
+
+async def test_an_open_site_refuses_every_run_without_an_attempt_and_points_to_the_one_question() -> (
+    None
+):
+    home = Home()
+    first = await home.run(fetch=[FORBIDDEN])
+    assert isinstance(await first.call("fetch"), Failed)
+    [blocker] = first.asked
+    second = await home.run(fetch=["data"])
+    outcome = await second.call("fetch", day="tuesday")
+    assert isinstance(outcome, Refused)
+    assert "HTTP 403" in outcome.reason
+    assert (second.executor.calls, second.asked, second.points) == ([], [], (blocker,))
+
+
+async def test_an_answer_closes_the_site_and_the_next_call_is_one_probe() -> None:
+    home = Home()
+    first = await home.run(fetch=[FORBIDDEN])
+    await first.call("fetch")
+    [blocker] = first.asked
+    await give(home.store, blocker, "the scope is granted", "ann")
+    second = await home.run(fetch=["data"])
+    assert await second.call("fetch") == Succeeded("data")
+    assert [site.count for site in await home.sites()] == [0]
+
+
+async def test_a_probe_that_fails_asks_at_once_whatever_the_count() -> None:
+    tool = Tool(name="fetch", effect=Effect.READ, origin="home", same_way=3)
+    home = Home([tool])
+    conflict = HttpError(409, "HTTP 409 Conflict: stale version")
+    first = await home.run(fetch=[conflict])
+    for number in range(3):
+        assert first.asked == []
+        await first.call("fetch", n=number)
+    [blocker] = first.asked
+    await give(home.store, blocker, "mended", "ann")
+    second = await home.run(fetch=[conflict])
+    await second.call("fetch")
+    assert len(second.asked) == 1
+
+
+async def test_a_transient_site_half_opens_after_its_cool_down_for_one_attempt_at_a_time() -> None:
+    home = Home()
+    first = await home.run(fetch=[BUSY])
+    await first.call("fetch")
+    home.clock.advance(29)
+    assert isinstance(await (await home.run(fetch=["data"])).call("fetch"), Refused)
+    home.clock.advance(2)
+    second, third = await home.run(fetch=["data"]), await home.run(fetch=["data"])
+    refused: list[Outcome] = []
+
+    async def meanwhile() -> None:
+        refused.append(await third.call("fetch"))
+
+    second.executor.during = meanwhile
+    assert await second.call("fetch") == Succeeded("data")
+    assert isinstance(refused[0], Refused)
+    assert third.executor.calls == []
+
+
+async def test_a_failed_probe_opens_the_site_for_twice_as_long_under_the_same_question() -> None:
+    home = Home()
+    first = await home.run(fetch=[BUSY])
+    await first.call("fetch")
+    home.clock.advance(31)
+    second = await home.run(fetch=[BUSY])
+    await second.call("fetch")
+    assert (second.asked, second.points) == ([], tuple(first.asked))
+    [site] = await home.sites()
+    assert (site.open, site.cooldown_seconds) == (True, 60.0)
+
+
+async def test_a_changed_manifest_half_opens_a_site() -> None:
+    home = Home()
+    await (await home.run(fetch=[FORBIDDEN])).call("fetch")
+    home.tools["fetch"] = Tool(name="fetch", effect=Effect.READ, origin="home", source="edited")
+    assert await (await home.run(fetch=["data"])).call("fetch") == Succeeded("data")
+
+
+async def test_success_of_another_tool_resets_nothing() -> None:
+    home = Home()
+    run = await home.run(fetch=[HttpError(404, "HTTP 404 no such order")], look_up=["fine"])
+    await run.call("fetch", order="a")
+    await run.call("look_up")
+    await run.call("fetch", order="b")
+    assert len(run.asked) == 1
+
+
+async def test_what_the_model_causes_refuses_only_the_very_same_call_in_other_runs() -> None:
+    home = Home()
+    first = await home.run(fetch=[HttpError(404, "HTTP 404 no such order")])
+    await first.call("fetch", order="a")
+    await first.call("fetch", order="a")
+    second = await home.run(fetch=["order b"])
+    refused = await second.call("fetch", order="a")
+    assert isinstance(refused, Refused)
+    assert f"{first.id}.2.1" in refused.reason
+    assert await second.call("fetch", order="b") == Succeeded("order b")
+    third = await home.run(fetch=["order a"])
+    assert await third.call("fetch", order="a") == Succeeded("order a")
+
+
+async def test_an_edit_between_two_equal_failures_is_progress_until_the_fourth() -> None:
+    home = Home()
+    red = "Error: 1 failed, 12 passed"
+    run = await home.run(fetch=[red], look_up=["edited"])
+    told = run.executor.attempt
+
+    async def attempt(action: Action, **given: object) -> Done:
+        done = await told(action, **given)  # pyright: ignore[reportArgumentType]
+        edits = (Change("a.py", "modified"),) if action.tool.name == "look_up" else ()
+        return Done(done.result if edits == () else Returned("edited"), changes=edits)
+
+    run.executor.attempt = attempt
+    for number in range(3):
+        await run.call("fetch", n=number)
+        assert run.asked == []
+        await run.call("look_up", n=number)
+    await run.call("fetch", n=3)
+    assert len(run.asked) == 1
+
+
+async def test_one_refresh_serves_ten_calls_that_were_rejected_together() -> None:
+    tool = Tool(name="fetch", effect=Effect.READ, origin="home", refresh="renew_token")
+    home = Home([tool])
+    rejected = HttpError(401, "HTTP 401 token_expired")
+    run = await home.run(fetch=["data"])
+    together = asyncio.Barrier(10)
+
+    async def attempt(action: Action, **given: object) -> Done:
+        del action, given
+        if run.executor.refreshed:
+            return Done(Returned("data"))
+        await together.wait()  # all ten are out with the old token
+        return Done(Raised(fault_of(rejected)))
+
+    run.executor.attempt = attempt
+    calls = [run.action("fetch", f"1.{n}", n=n) for n in range(1, 11)]
+    outcomes = await asyncio.gather(*map(run.gate.perform, calls))
+    assert outcomes == [Succeeded("data")] * 10
+    assert run.executor.refreshed == 1
+    assert len(run.gate.record.journal.of(CredentialRefreshed)) == 1
+
+
+async def test_a_second_rejection_after_the_refresh_asks_a_person() -> None:
+    tool = Tool(name="fetch", effect=Effect.READ, origin="home", refresh="renew_token")
+    home = Home([tool])
+    run = await home.run(fetch=[HttpError(401, "HTTP 401 token_expired")])
+    await run.call("fetch")
+    assert (run.executor.refreshed, len(run.executor.calls), len(run.asked)) == (1, 2, 1)
+
+
+async def test_twins_of_an_effect_in_doubt_are_held_in_every_run() -> None:
+    home = Home()
+    first = await home.run(send_note=[TimeoutError("the line went dead")])
+    assert isinstance(await first.call("send_note", to="ann", text="one"), Unknown)
+    [blocker] = first.asked
+    second = await home.run(send_note=["sent"])
+    held = await second.call("send_note", to="ann", text="two")
+    assert isinstance(held, Refused)
+    assert (second.executor.calls, second.points) == ([], (blocker,))
+    assert await second.call("send_note", to="bob", text="one") == Succeeded("sent")
+    await give(home.store, blocker, "no", "ann")
+    again = await home.again(first, send_note=["sent"])
+    assert await again.gate.perform(
+        again.action("send_note", "1.1", to="ann", text="one")
+    ) == Succeeded("sent")
+    third = await home.run(send_note=["sent"])
+    assert await third.call("send_note", to="ann", text="three") == Succeeded("sent")
+
+
+async def test_a_call_in_flight_in_a_living_process_is_not_in_doubt() -> None:
+    home = Home()
+    first, second = await home.run(send_note=["sent"]), await home.run(send_note=["sent"])
+    found: list[Outcome] = []
+
+    async def meanwhile() -> None:
+        first.executor.during = None
+        found.append(await second.call("send_note", to="ann", text="two"))
+
+    first.executor.during = meanwhile
+    await first.call("send_note", to="ann", text="one")
+    assert found == [Succeeded("sent")]
+
+
+async def test_nobody_of_the_home_asks_a_host_before_the_time_it_named() -> None:
+    home = Home()
+    limited = HttpError(429, "HTTP 429 for url 'http://api.shop.example/a'", {"Retry-After": "3"})
+    limited.request = type("Request", (), {"url": "http://api.shop.example/a"})()  # type: ignore[attr-defined]
+    first = await home.run(fetch=[limited, "data"])
+    second = await home.run(look_up=["data"])
+    await first.call("fetch", url="http://api.shop.example/a")
+    assert home.clock.slept == [3.0]
+    del second
+
+
+async def test_a_wait_beyond_what_people_may_wait_ends_the_run_with_the_time() -> None:
+    home = Home()
+    run = await home.run(fetch=[HttpError(429, "HTTP 429", {"Retry-After": "3600"}), "data"])
+    await run.call("fetch")
+    [body] = open_blockers(run.gate.record.journal.entries).values()
+    assert (body.kind, body.default) == ("wait", "resume")
+    assert body.expires_at == stamp(home.clock.now() + timedelta(hours=1))
+    assert home.clock.slept == []
+
+
+async def test_waits_of_one_call_together_stay_within_the_time_people_see_it() -> None:
+    home = Home()
+    run = await home.run(fetch=[HttpError(429, "HTTP 429", {"Retry-After": "14"})])
+    await run.call("fetch")
+    assert sum(home.clock.slept) <= 30
+    assert [body.kind for body in open_blockers(run.gate.record.journal.entries).values()] == [
+        "wait"
+    ]
+
+
+async def test_repeats_to_a_host_have_a_budget() -> None:
+    home = Home()
+    url = "http://api.shop.example/a"
+    for number in range(8):
+        run = await home.run(fetch=[BUSY])
+        await run.call("fetch", url=url, n=number)
+        for blocker in run.asked:
+            await give(home.store, blocker, "try again", "ann")
+    last = await home.run(fetch=[BUSY])
+    await last.call("fetch", url=url, n=99)
+    assert len(last.executor.calls) == 1
+
+
+async def test_an_alternate_that_worked_resolves_the_failure() -> None:
+    mirrored = Tool(name="fetch", effect=Effect.READ, origin="home", alternates=("look_up",))
+    home = Home([mirrored, OTHER])
+    run = await home.run(fetch=[BUSY], look_up=["from the mirror"])
+    assert await run.call("fetch") == Succeeded("from the mirror")
+    assert [site.count for site in await home.sites()] == [0]
+    assert run.asked == []
+
+
+async def test_a_loop_is_told_once_and_then_stops_the_run() -> None:
+    home = Home()
+    run = await home.run(fetch=["the same"])
+    told = [await run.call("fetch", q="x") for _ in range(6)]
+    assert [type(outcome) for outcome in told] == [Succeeded] * 4 + [Refused] * 2
+    assert len(run.executor.calls) == 4
+    end = must_end(run.gate.record.journal.entries)
+    assert end
+    assert (end.status, end.kind) == ("failed", "loop")
+
+
+async def test_a_way_out_of_a_loop_is_open() -> None:
+    home = Home()
+    run = await home.run(fetch=["the same"], look_up=["something else"])
+    for _ in range(4):
+        await run.call("fetch", q="x")
+    assert isinstance(await run.call("fetch", q="x"), Refused)
+    assert await run.call("fetch", q="another") == Succeeded("the same")
+    assert await run.call("look_up") == Succeeded("something else")
+
+
+@pytest.mark.parametrize("kind", [Kind.FORBIDDEN, Kind.OVERLOADED])
+async def test_the_first_failure_is_in_the_journal_before_anything_is_done_about_it(
+    kind: Kind,
+) -> None:
+    home = Home()
+    error = FORBIDDEN if kind is Kind.FORBIDDEN else BUSY
+    run = await home.run(fetch=[error, "data"])
+    seen: list[int] = []
+    sleep = home.clock.sleep
+
+    async def watched(seconds: float) -> None:
+        seen.append(len(run.gate.record.journal.of(Settled)))
+        await sleep(seconds)
+
+    home.clock.sleep = watched
+    await run.call("fetch")
+    assert seen == ([] if kind is Kind.FORBIDDEN else [1])
+
+
+async def test_a_lost_probe_lets_another_one_try() -> None:
+    home = Home()
+    await (await home.run(fetch=[BUSY])).call("fetch")
+    [site] = await home.sites()
+    home.clock.advance(31)
+    until = stamp(home.clock.now() + timedelta(seconds=90))
+    await home.store.post(HOME, [Draft("x", SiteProbed(site.site, "r9.1.1", until))])
+    assert isinstance(await (await home.run(fetch=["data"])).call("fetch"), Refused)
+    home.clock.advance(91)
+    assert await (await home.run(fetch=["data"])).call("fetch") == Succeeded("data")
+
+
+async def test_a_person_may_say_to_go_on_without_it() -> None:
+    home = Home()
+    first = await home.run(fetch=[FORBIDDEN])
+    await first.call("fetch")
+    [blocker] = first.asked
+    await give(home.store, blocker, "skip", "ann")
+    again = await home.again(first, fetch=["data"])
+    assert await again.gate.perform(again.action("fetch", "1.1")) == Refused(
+        "ann decided to go on without it"
+    )
+    assert again.executor.calls == []
+    assert unresolved(again.gate.record.journal.entries) == []
