@@ -5,7 +5,7 @@
 
 A scripted model repeats its call until it succeeds; a FaultServer fails as told. Each framework has an
 environment of its own, made here once and kept. Peers run with their default settings and are stopped
-after 20 s (5 s with --quick), counted from their first request to the model: `>` marks their counts.
+after 20 s (8 s with --quick), counted from their first request to the model: `>` marks their counts.
 
 tokens     characters of the requests to the model / 4, the same for everybody
 inside     requests sent before the Retry-After was over
@@ -24,6 +24,8 @@ import argparse
 import json
 import os
 import platform
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -55,6 +57,7 @@ class Plan:
 
 def main() -> None:
     options = _options()
+    signal.signal(signal.SIGTERM, _leave)
     named = [OWN] if options.beside else options.peers
     peers = [peer for peer in PEERS if peer.name in named]
     plan = Plan(
@@ -74,6 +77,11 @@ def main() -> None:
         if options.json:
             _write(options.json, about, rows, judged)
     print(f"\n{summary(judged)}")
+
+
+def _leave(sign: int, _: object) -> None:
+    """End as an exception does, so that no peer outlives us."""
+    sys.exit(128 + sign)
 
 
 def _told(plan: Plan, scenario: Scenario, beside: Path | None) -> list[Row]:

@@ -68,7 +68,7 @@ class Said:
 class _Quiet(ThreadingHTTPServer):
     daemon_threads = True
 
-    def handle_error(self, *_: object) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing about a peer that was ended in the middle of a request."""
 
 
@@ -247,7 +247,7 @@ def _events(whole: Wire) -> Iterator[str]:
             empty, delta = {**block, "text": ""}, {"type": "text_delta", "text": block["text"]}
         else:
             spelled = json.dumps(block["input"])
-            empty = {**block, "input": {}}
+            empty = {**block, "input": dict[str, object]()}
             delta = {"type": "input_json_delta", "partial_json": spelled}
         yield _event("content_block_start", index=index, content_block=empty)
         yield _event("content_block_delta", index=index, delta=delta)

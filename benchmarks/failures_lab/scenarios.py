@@ -30,7 +30,7 @@ class Pace:
     model_seconds: float  # the deadline that stands for a peer's default of the model client
 
 
-QUICK = Pace(5, 60, 1, 2, 1)
+QUICK = Pace(8, 60, 2, 2, 1)
 FULL = Pace(20, 75, 5, 3, 5)
 
 

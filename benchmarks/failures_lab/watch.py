@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,7 +45,7 @@ class Watch:
 def watched(
     command: Sequence[str | Path], environment: Mapping[str, str], cause: str, folder: Path,
     home: Path | None,
-) -> Iterator[Watch]:  # fmt: skip
+) -> Generator[Watch]:  # fmt: skip
     """Start a peer and watch it; at the end of the block none of its processes is left."""
     process = subprocess.Popen(
         [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

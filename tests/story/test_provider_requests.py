@@ -173,16 +173,30 @@ async def test_an_answer_that_never_ends_has_a_deadline_too() -> None:
             await ask_once("anthropic:claude-test", server, model_seconds=2.0)
 
 
-async def test_a_stream_that_ends_before_the_answer_does_is_no_answer() -> None:
-    chunk = {
-        "id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m",
-        "choices": [{"index": 0, "delta": {"content": "half of"}, "finish_reason": None}],
-    }  # fmt: skip
+CHUNK: Mapping[str, object] = {
+    "id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m",
+    "choices": [{"index": 0, "delta": {"content": "half of"}, "finish_reason": None}],
+}  # fmt: skip
+OPENING: Mapping[str, object] = {
+    "type": "message_start",
+    "message": {
+        "id": "1", "type": "message", "role": "assistant", "model": "m", "content": [],
+        "stop_reason": None, "stop_sequence": None, "usage": {"input_tokens": 1, "output_tokens": 1},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "event"), [("openai:gpt-test", CHUNK), ("anthropic:claude-test", OPENING)]
+)
+async def test_a_stream_that_ends_before_the_answer_does_is_no_answer(
+    name: str, event: Mapping[str, object]
+) -> None:
+    said = f"event: {event.get('type', 'message')}\ndata: {json.dumps(event)}\n\n"
     with FaultServer() as server:
-        said = f"data: {json.dumps(chunk)}\n\n"
-        server.script(CHAT, Answered.ok(said, media="text/event-stream"))
+        server.script(PATHS[name], Answered.ok(said, media="text/event-stream"))
         with pytest.raises(StreamCutError):
-            await ask_once("openai:gpt-test", server)
+            await ask_once(name, server)
 
 
 async def test_a_server_that_cannot_stream_is_asked_for_the_whole() -> None:

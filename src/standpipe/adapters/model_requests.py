@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from pydantic_ai.exceptions import ContentFilterError, ModelTimeoutError
 from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
-from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 
@@ -94,9 +94,20 @@ class AskedOnce(WrapperModel):
             async for _ in stream:
                 pass
         response = stream.get()  # only now its state is known
-        if response.state == "incomplete" or response.finish_reason is None:
+        if response.state == "incomplete" or not _said_why(stream, response):
             raise StreamCutError("the stream ended before the answer did")
         return response
+
+
+def _said_why(stream: StreamedResponse, response: ModelResponse) -> bool:
+    """Whether the provider said why the answer ends; without that it was cut off.
+
+    For OpenAI's chat stream Pydantic AI 2.68 says `stop` where nothing was said; the raw word is missing.
+    """
+    guesses = any(kind.__name__ == "OpenAIStreamedResponse" for kind in type(stream).__mro__)
+    if guesses and response.finish_reason == "stop":
+        return "finish_reason" in (response.provider_details or {})
+    return response.finish_reason is not None
 
 
 def _refuse_incomplete(response: ModelResponse) -> None:

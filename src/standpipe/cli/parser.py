@@ -219,9 +219,7 @@ def _failures(parser: ArgumentParser) -> None:
 
 
 def _classify(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--json", action="store_true", help="print JSON lines, also on a terminal"
-    )
+    parser.add_argument("--json", action="store_true", help="print JSON lines, also on a terminal")
 
 
 def _boot(parser: ArgumentParser) -> None:

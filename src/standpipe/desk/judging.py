@@ -25,6 +25,7 @@ from standpipe.policy.egress import host_of
 
 EXAMPLE = '{"tool": "t", "effect": "read", "args": {}, "http": {"status": 401, "body": ""}}'
 _JITTER = 0.5  # the middle of what may be slept, so that the same line gives the same answer
+_SUCCESSES = range(200, 300)
 _EVIDENCE = "one of `error`, `http` and `result`"
 
 
@@ -98,7 +99,10 @@ def _decoded(line: bytes) -> Mapping[str, object]:
         value = json.loads(line.decode("utf-8-sig"), parse_constant=_no_number)
     except UnicodeDecodeError as wrong:
         raise UsageError(f"byte {wrong.start + 1} is not UTF-8", hint=EXAMPLE) from None
-    except ValueError as wrong:
+    except json.JSONDecodeError as wrong:
+        said = f"{wrong.msg[:1].lower()}{wrong.msg[1:]} at character {wrong.pos + 1}"
+        raise UsageError(f"it is not JSON: {said}", hint=EXAMPLE) from None
+    except ValueError as wrong:  # a number of thousands of digits, or `NaN`
         raise UsageError(f"it is not JSON: {wrong}", hint=EXAMPLE) from None
     if not isinstance(value, dict):
         raise UsageError("it is JSON, and no object", hint=EXAMPLE)
@@ -121,7 +125,7 @@ def _evidence(said: _Line, written: Mapping[str, object]) -> Result:
             return error(name, _text(message), "builtins" if module is None else module)
         case [_Http(status=status, headers=headers, body=body)]:
             shown = {name: _text(value) for name, value in (headers or {}).items()}
-            return answer(status, shown, body)
+            return answer(status, shown, body if status in _SUCCESSES else _text(body))
         case _:
             return Returned(written["result"])
 

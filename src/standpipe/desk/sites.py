@@ -89,7 +89,9 @@ def nothing(*, now: datetime) -> Overview:
 async def overview(store: Store, *, now: datetime) -> Overview:
     """Fold the rows of a home: what is open on top, the newest first."""
     here = [row for text in (await store.rows(SITES)).values() if (row := read_row(Site, text))]
-    wide = [row for text in (await store.rows(HOST_SITES)).values() if (row := read_row(Site, text))]
+    wide = [
+        row for text in (await store.rows(HOST_SITES)).values() if (row := read_row(Site, text))
+    ]
     hosts = [row for text in (await store.rows(HOSTS)).values() if (row := read_row(Host, text))]
     calls = [row for text in (await store.rows(CALLS)).values() if (row := read_row(CallRow, text))]
     return _overview((*here, *(row for row in wide if row.total > 1)), hosts, calls, now)

@@ -28,7 +28,8 @@ HOLE = "<*>"
 _MASKED_CHARACTERS_MAX = 1_024  # a template ends long before
 _VALUES_MAX = 64
 _VALUE_CHARACTERS_MAX = 500
-_OCCURRENCES_MAX = 64
+_OCCURRENCES_MAX = 24
+_ESCAPED_CHARACTERS_MAX = 100
 _GLUED_CHARACTERS_MIN = 8
 _DEPTH_MAX = 4
 _LITERALS_MAX = 4
@@ -48,7 +49,8 @@ _STACK_LINE = re.compile(
 _POINTED_AT = re.compile(r"^.*\n(?=[ \t|]{0,400}\^[~^ ]{0,400}$)", re.MULTILINE)
 _GUESS = re.compile(r"(?:\.? |\n)(?:did|maybe|perhaps) you mean[^?\n]{0,200}\??\.?", re.IGNORECASE)
 _CODE_WORD = re.compile(r"[A-Za-z][\w.-]{1,39}|-?\d{1,5}")
-_LONG_NUMBER = re.compile(r"\d{6,}")
+_LONG_DIGITS_MIN = 6
+_LONG_NUMBER = re.compile(rf"\d{{{_LONG_DIGITS_MIN},}}")
 
 
 class Fingerprints(Struct, frozen=True):
@@ -66,7 +68,8 @@ def fingerprints(
     """Name a failure. `route` is what the tool declares of the address, never read from the message."""
     shape = template(failed.message, arguments)
     kind = failed.kind.value
-    code = _LONG_NUMBER.sub(HOLE, failed.code) if isinstance(failed, Failed) else ""
+    code = failed.code if isinstance(failed, Failed) else ""
+    code = _LONG_NUMBER.sub(HOLE, code) if len(code) >= _LONG_DIGITS_MIN else code
     host = failed.host if isinstance(failed, Failed) else ""
     return Fingerprints(
         instance=_digest(tool_name, _canonical(arguments), kind, shape),
@@ -116,7 +119,7 @@ def _without_stack(text: str) -> str:
         return "\n".join(lines) or rest
     if "^" in text:
         text = _POINTED_AT.sub("", text)
-    return _STACK_LINE.sub("", text)
+    return _STACK_LINE.sub("", text) or text
 
 
 def _reduced(text: str, kept: list[str]) -> str:
@@ -185,7 +188,9 @@ def _inner(value: object) -> Iterable[object]:
     return cast("list[object]", value) if isinstance(value, list | tuple) else ()
 
 
-def _escaped(value: str) -> tuple[str, str]:
+def _escaped(value: str) -> tuple[str, ...]:
+    if len(value) > _ESCAPED_CHARACTERS_MAX:
+        return ()
     return repr(value)[1:-1], "".join(map(_quoted, value))
 
 

@@ -17,10 +17,10 @@ _KEPT_FIRST = 0xE001
 _KEPT_MAX = 0xFE
 _KEPT = re.compile("[\ue001-\ue0ff]")
 _CLASSES_MAX = 16
-_CANDIDATES_MAX = 48
-_QUOTES_MAX = 48
+_CANDIDATES_MAX = 32
+_QUOTES_MAX = 32
 _NAMES_MAX = 8
-_HOLES_MAX = 100
+_HOLES_MAX = 64
 
 # A number that may say what failed: up to six digits on their own, or a mail status.
 _CANDIDATE = re.compile(

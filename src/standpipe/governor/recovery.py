@@ -206,7 +206,7 @@ def may_repeat(failed: Failed, tool: Tool, *, refreshed: bool) -> bool:
         return False
     match failed.kind:
         case Kind.CREDENTIAL:
-            return tool.refresh and not refreshed
+            return bool(tool.refresh) and not refreshed
         case Kind.HTML:
             return failed.code.startswith("5")
         case _:

@@ -6,12 +6,11 @@ Rule 1: everything here is read from the journal and its projections; nothing is
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
 
 from standpipe.actions import Action, Effect, Tool
 from standpipe.clock import Clock
 from standpipe.governor.budget import Limits, Spent, over
-from standpipe.governor.loops import Finding, Step, look
+from standpipe.governor.loops import TAIL, Finding, Step, look
 from standpipe.governor.recovery import Refresh, Retry, Wait
 from standpipe.journal.drafts import call_digest
 from standpipe.journal.entries import (
@@ -30,13 +29,12 @@ from standpipe.journal.entries import (
 )
 from standpipe.journal.journal import Journal
 from standpipe.journal.readings import readings, texts
-from standpipe.journal.refusals import Refusals
+from standpipe.journal.refusals import Refusals, View
 from standpipe.journal.views import answers, created, scope
 from standpipe.outcomes.outcome import Succeeded
 from standpipe.policy.decision import Deny
 from standpipe.policy.situation import Reading, Refusal, Situation, normal
 
-_STEPS_MAX = 120  # what the rules about loops may look back on
 _LOOPS = ("loop", "no_progress")
 _POSTED = AnswerGiven | CancelRequested | Restored | RunLost
 
@@ -56,8 +54,9 @@ class Outlook:
     called: Callable[[str, Mapping[str, object]], str]
     secrets_in: Callable[[object], tuple[str, ...]]
     read: dict[int, Reading] = field(default_factory=dict[int, Reading])
+    steps: list[tuple[Entry, Step]] = field(default_factory=list[tuple[Entry, Step]])
 
-    async def situation(self, action: Action) -> Situation:
+    async def situation(self, action: Action, view: View) -> Situation:
         """Return what the rules may know about this moment."""
         entries = self.journal.entries
         return Situation(
@@ -67,20 +66,19 @@ class Outlook:
             trusted=tuple(map(normal, self._trusted())),
             readings=tuple(self._readings(entries)) if _lands_somewhere(action) else (),
             over_budget=over(self.limits, spent(self.journal, self.clock.now())),
-            refusal=await self.refusal(action),
+            refusal=await self.refusal(action, view),
             secrets_in=self.secrets_in,
         )
 
-    async def refusal(self, action: Action) -> Refusal | None:
+    async def refusal(self, action: Action, view: View) -> Refusal | None:
         """Return what stands in the way of this call, here or anywhere in this home."""
         return (
-            await self.refusals.of(action)
-            or await self._too_long(action)
+            await self.refusals.of(action, view)
+            or self._too_long(action, view.pause_seconds)
             or self._going_in_circles(action)
         )
 
-    async def _too_long(self, action: Action) -> Refusal | None:
-        seconds = await self.refusals.pause(action)
+    def _too_long(self, action: Action, seconds: float) -> Refusal | None:
         if seconds <= self.wait_seconds_max:
             return None
         reason = f"the other side of `{action.tool.name}` asked not to be called for another {seconds:.0f} s"
@@ -107,25 +105,25 @@ class Outlook:
 
     def _steps(self) -> list[tuple[int, Step]]:
         """Return what the run has done, oldest first, as the rules about loops see it."""
-        settled = reversed(self.journal.of(Settled))
-        return [
-            (entry.seq, self._step(entry, entry.body))
-            for entry in islice(settled, _STEPS_MAX)
-            if isinstance(entry.body, Settled) and not _repeated_below(entry.body)
-        ][::-1]
+        for entry in self.journal.of(Settled)[len(self.steps) :]:  # each is made once
+            self.steps.append((entry, self._step(entry)))
+        last = self.steps[-TAIL:]
+        return [(entry.seq, step) for entry, step in last if not _repeated_below(entry)]
 
-    def _step(self, entry: Entry, body: Settled) -> Step:
+    def _step(self, entry: Entry) -> Step:
+        body = entry.body
+        assert isinstance(body, Settled)  # noqa: S101 -- `of` returns nothing else
         tool = self.tools.get(body.tool)
-        began = self.journal.entries[0].at
+        acts = tool is not None and tool.effect is Effect.ONCE and tool.origin != "agent"
         return Step(
             tool=body.tool,
             call=body.call,
             came=body.came,
             ok=isinstance(body.outcome, Succeeded),
             empty=body.empty,
-            changed=bool(body.changes) or (tool is not None and tool.effect is Effect.ONCE),
+            changed=bool(body.changes) or acts,
             poll_seconds=tool.poll_seconds if tool else None,
-            at_seconds=_between(began, entry.at),
+            at_seconds=_between(self.journal.entries[0].at, entry.at),
         )
 
     def _told_at(self) -> int:
@@ -195,5 +193,7 @@ def _lands_somewhere(action: Action) -> bool:
     return tool.effect is not Effect.READ and not tool.local and tool.origin != "agent"
 
 
-def _repeated_below(body: Settled) -> bool:
-    return isinstance(body.recovery, Retry | Wait | Refresh)
+def _repeated_below(entry: Entry) -> bool:
+    return isinstance(entry.body, Settled) and isinstance(
+        entry.body.recovery, Retry | Wait | Refresh
+    )

@@ -28,6 +28,7 @@ from standpipe.journal.failures import skips
 from standpipe.journal.journal import Journal
 from standpipe.journal.outlook import Outlook
 from standpipe.journal.recoveries import Recoveries
+from standpipe.journal.refusals import View
 from standpipe.journal.views import (
     Decide,
     LeaveOut,
@@ -125,10 +126,11 @@ class Record:
         """
         async with self.turn:
             said = [] if self.journal.story(action.id) else [drafts.proposed(action)]
-            decision, decided = await self._decision(action, step, rules)
             refusals = self.outlook.refusals
-            waits = await refusals.pause(action) > 0
-            if not isinstance(decision, Allow) or waits or not await refusals.claim(action):
+            view = await refusals.view(action)
+            decision, decided = await self._decision(action, step, rules, view)
+            waits = view.pause_seconds > 0
+            if not isinstance(decision, Allow) or waits or not await refusals.claim(action, view):
                 await self.journal.append(*said, *decided)
                 return self.next(action)
             attempt = attempts(self.journal.story(action.id)) + 1
@@ -141,9 +143,10 @@ class Record:
         if not await self.hold_off(action):
             return False
         refusals = self.outlook.refusals
-        refusal = await refusals.of(action)
-        if refusal is None and not await refusals.claim(action):  # somebody else was faster
-            refusal = await refusals.of(action)
+        view = await refusals.view(action)
+        refusal = await refusals.of(action, view)
+        if refusal is None and not await refusals.claim(action, view):  # somebody else was faster
+            refusal = await refusals.of(action, await refusals.view(action))
         if refusal is None:
             return True
         story = self.journal.story(action.id)
@@ -219,7 +222,7 @@ class Record:
     async def hold_off(self, action: Action) -> bool:
         """Wait until the other side may be asked again; if that is too long for anybody, park the run."""
         story = self.journal.story(action.id)
-        seconds = await self.outlook.refusals.pause(action)
+        seconds = (await self.outlook.refusals.view(action)).pause_seconds
         if story and (at := tried_again_at(story[-1])):
             seconds = max(seconds, (at - self.clock.now()).total_seconds())
         if await self.wait(seconds, action):
@@ -262,11 +265,11 @@ class Record:
         return ""
 
     async def _decision(
-        self, action: Action, step: Decide, rules: Sequence[Rule]
+        self, action: Action, step: Decide, rules: Sequence[Rule], view: View
     ) -> tuple[Decision, list[Draft]]:
         story = self.journal.story(action.id)
         number = 1 + sum(isinstance(entry.body, Decided) for entry in story)
-        situation = await self.outlook.situation(action)
+        situation = await self.outlook.situation(action, view)
         refusal = situation.refusal
         if refusal is None and step.answer is not None and self._still_the_same(action):
             question = action.tool.origin == "agent"  # every word is an answer to it, also `no`

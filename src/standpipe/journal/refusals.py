@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from msgspec import Struct
+
 from standpipe.actions import Action, Effect
 from standpipe.clock import Clock
 from standpipe.governor.hosts import Host, may_repeat, seconds_left
@@ -39,6 +41,19 @@ from standpipe.policy.situation import Refusal
 CALL_DAYS_MAX = 7
 _PROBE_SECONDS = 60.0  # beyond the deadline of the tool: an attempt that takes longer is lost
 _SHOWN = 300
+_NOTHING = ToolRow("")
+
+
+class View(Struct, frozen=True):
+    """What is known before a call: whom it will talk to, where that failed, and for how long to wait.
+
+    `sites` stand with the view they are kept in; `calls` are the digests of those that are refused.
+    """
+
+    hosts: tuple[str, ...] = ()
+    sites: tuple[tuple[str, Site], ...] = ()
+    calls: tuple[str, ...] = ()
+    pause_seconds: float = 0.0
 
 
 def no_credentials(tool: str, hosts: Sequence[str]) -> Mapping[str, str]:
@@ -64,21 +79,39 @@ class Refusals:
     alive: Callable[[int, str], bool] = always_alive
     credentials: Callable[[str, Sequence[str]], Mapping[str, str]] = no_credentials
 
-    async def of(self, action: Action) -> Refusal | None:
+    async def view(self, action: Action) -> View:
+        """Look once at what is known of a call's tool and of whom it will talk to."""
+        name = action.tool.name
+        tool = read_row(ToolRow, await self.store.row(TOOLS, name)) or _NOTHING
+        hosts, found, pause = _hosts(action, tool), list[tuple[str, Site]](), 0.0
+        for name in tool.sites:
+            site = read_row(Site, await self.store.row(SITES, name))
+            if site and (not hosts or not site.host or site.host in hosts):
+                found.append((SITES, site))
+        for name in hosts:
+            host = read_row(Host, await self.store.row(HOSTS, name))
+            pause = max(pause, seconds_left(host, self.clock.now()))
+            for wide in () if host is None else host.sites:
+                if site := read_row(Site, await self.store.row(HOST_SITES, wide)):
+                    found.append((HOST_SITES, site))
+        return View(hosts, tuple(found), tool.calls, pause)
+
+    async def of(self, action: Action, view: View) -> Refusal | None:
         """Return what refuses this call now, if anything does."""
         if action.tool.origin == "agent":
             return None
-        tool = await self._tool(action)
         return (
             await self._in_doubt(action)
-            or await self._open_site(action, tool)
-            or await self._same_call(action, tool)
+            or self._open_site(action, view)
+            or await self._same_call(action, view)
         )
 
-    async def pause(self, action: Action) -> float:
-        """Return the seconds for which the other side asked not to be called."""
-        tool = await self._tool(action)
-        return max([0.0, *[await self._seconds(name) for name in self.hosts(action, tool)]])
+    async def claim(self, action: Action, view: View) -> bool:
+        """Take the one attempt that a half-open site allows; return whether it is ours."""
+        for name, site in view.sites:
+            if site.open and not await self._claimed(name, site, action):
+                return False
+        return True
 
     async def paused(self) -> dict[str, float]:
         """Return every host that nobody of this home may ask now, with the seconds left."""
@@ -109,66 +142,30 @@ class Refusals:
 
     async def depends(self, action: Action) -> str:
         """Name what a call depends on: its manifest, with the source behind it, and its credentials."""
-        return self._depends(action, await self._tool(action))
-
-    async def claim(self, action: Action) -> bool:
-        """Take the one attempt that a half-open site allows; return whether it is ours."""
-        tool = await self._tool(action)
-        for view, site in await self._sites(action, tool):
-            if site.open and not await self._claimed(view, site, action):
-                return False
-        return True
+        return self._depends(action, (await self.view(action)).hosts)
 
     def secrets(self, action: Action, host: str) -> tuple[str, ...]:
         """Return the names of the credentials a call to `host` was given."""
         return tuple(self.credentials(action.tool.name, [host] if host else []))
 
-    def hosts(self, action: Action, tool: ToolRow) -> tuple[str, ...]:
-        """Return whom a call will talk to, as far as anybody can tell before it."""
-        url = action.arguments.get("url")
-        if isinstance(url, str):
-            return tuple(filter(None, (host_of(url),)))
-        return tool.hosts if len(tool.hosts) == 1 else ()  # of several, nobody knows which
-
-    async def _tool(self, action: Action) -> ToolRow:
-        name = action.tool.name
-        return read_row(ToolRow, await self.store.row(TOOLS, name)) or ToolRow(name)
-
-    async def _seconds(self, host: str) -> float:
-        return seconds_left(read_row(Host, await self.store.row(HOSTS, host)), self.clock.now())
-
-    async def _sites(self, action: Action, tool: ToolRow) -> list[tuple[str, Site]]:
-        """Return the unresolved sites a call would meet, with the view each stands in."""
-        hosts, found = self.hosts(action, tool), list[tuple[str, Site]]()
-        for name in tool.sites:
-            site = read_row(Site, await self.store.row(SITES, name))
-            if site and (not hosts or not site.host or site.host in hosts):
-                found.append((SITES, site))
-        for name in hosts:
-            host = read_row(Host, await self.store.row(HOSTS, name))
-            for wide in () if host is None else host.sites:
-                if site := read_row(Site, await self.store.row(HOST_SITES, wide)):
-                    found.append((HOST_SITES, site))
-        return found
-
-    async def _open_site(self, action: Action, tool: ToolRow) -> Refusal | None:
-        now = self.clock.now()
-        for view, site in await self._sites(action, tool):
-            depends = self._depends(action, tool)
-            if view == HOST_SITES:
-                depends = depends.partition(":")[2]
-            if not may_try(site, now, depends=depends) and site.probe != action.id:
+    def _open_site(self, action: Action, view: View) -> Refusal | None:
+        if not view.sites:
+            return None
+        now, depends = self.clock.now(), self._depends(action, view.hosts)
+        for name, site in view.sites:
+            own = depends.partition(":")[2] if name == HOST_SITES else depends
+            if not may_try(site, now, depends=own) and site.probe != action.id:
                 return Refusal("open_site", _said(site), site.blocker)
         return None
 
-    async def _same_call(self, action: Action, tool: ToolRow) -> Refusal | None:
-        if not tool.calls:
+    async def _same_call(self, action: Action, view: View) -> Refusal | None:
+        if not view.calls:
             return None
         row = read_row(CallRow, await self.store.row(CALLS, call_digest(action)))
         if row is None or not row.refused or row.action.startswith(f"{action.run}."):
             return None
         expired = row.at < stamp(self.clock.now() - timedelta(days=CALL_DAYS_MAX))
-        if expired or row.depends != self._depends(action, tool):
+        if expired or row.depends != self._depends(action, view.hosts):
             return None
         answer = f", or have {row.blocker} answered" if row.blocker else ""
         reason = (
@@ -205,10 +202,18 @@ class Refusals:
         row = read_row(Site, await self.store.row(view, site.site))
         return row is None or not row.open or row.probe == action.id
 
-    def _depends(self, action: Action, tool: ToolRow) -> str:
-        given = self.credentials(action.tool.name, self.hosts(action, tool))
+    def _depends(self, action: Action, hosts: Sequence[str]) -> str:
+        given = self.credentials(action.tool.name, hosts)
         said = "|".join(f"{name}={value}" for name, value in sorted(given.items()))
         return f"{action.tool.digest}:{digest(said.encode())[:16]}"
+
+
+def _hosts(action: Action, tool: ToolRow) -> tuple[str, ...]:
+    """Return whom a call will talk to, as far as anybody can tell before it."""
+    url = action.arguments.get("url")
+    if isinstance(url, str):
+        return tuple(filter(None, (host_of(url),)))
+    return tool.hosts if len(tool.hosts) == 1 else ()  # of several, nobody knows which
 
 
 def _said(site: Site) -> str:

@@ -17,7 +17,9 @@ from standpipe.outcomes.families import (
     database,
     http,
     mail,
+    mcp,
     model,
+    names,
     process,
     shapes,
     transport,
@@ -25,25 +27,33 @@ from standpipe.outcomes.families import (
 )
 from standpipe.outcomes.finding import Finding, visible
 from standpipe.outcomes.outcome import Failed, Kind, Outcome, Phase, Succeeded, Unknown
-from standpipe.outcomes.reading import chain
+from standpipe.outcomes.reading import Link, capped, chain
+from standpipe.outcomes.retry_after import told_by
 
 F = TypeVar("F", bound=Finding | None)
-Family = Callable[[Fault], Finding | None]
+Family = Callable[[Link], Finding | None]
 # A table of turns: every family of one turn reads the whole chain before the next turn begins.
 TURNS: tuple[tuple[Family, ...], ...] = (
+    (code.paused,),
     (
         code.own,
         http.find,
         model.find,
+        mcp.find,
         mail.find,
         database.find,
+        names.known,
         transport.find,
         process.find,
     ),
     (code.bug, shapes.of_fault),
+    (http.loose, words.numbers),
+    (names.strong,),
     (words.find,),
+    (names.weak,),
     (code.find,),
 )
+_LIMITS = (Kind.RATE_LIMITED, Kind.OVERLOADED, Kind.QUOTA)
 
 
 def judge(tool: Tool, result: Result) -> Outcome:
@@ -63,20 +73,26 @@ def judge(tool: Tool, result: Result) -> Outcome:
 
 def classify(tool: Tool, fault: Fault) -> Failed:
     """Say what an exception means, whatever the effect of the tool; also for model providers."""
-    return _failed(_guarded(lambda: _diagnose(fault), said=_raised(tool, fault)))
+    return _failed(_guarded(lambda: _diagnose(fault), lambda: _raised(tool, fault)))
+
+
+def read(tool: Tool, result: Result) -> Failed | None:
+    """Say how a result would be read if a second call changed nothing; None is a success."""
+    finding = _finding(tool, result)
+    return None if finding is None else _failed(finding)
 
 
 def _finding(tool: Tool, result: Result) -> Finding | None:
     match result:
         case Returned(value, cut):
-            return _guarded(lambda: shapes.find(tool, value, cut=cut), said="a result came back")
+            return _guarded(lambda: shapes.find(tool, value, cut=cut), lambda: "a result came back")
         case Raised(fault):
-            return _guarded(lambda: _diagnose(fault), said=_raised(tool, fault))
+            return _guarded(lambda: _diagnose(fault), lambda: _raised(tool, fault))
         case Expired(seconds):
             message = f"no result within {seconds:g} s, the time limit of `{tool.name}`"
             return Finding(kind=Kind.TIMED_OUT, message=message, code="deadline")
         case Died():
-            return _guarded(lambda: process.died(result), said=f"exit {result.code}")
+            return _guarded(lambda: process.died(result), lambda: f"exit {result.code}")
         case _:
             assert_never(result)
 
@@ -86,19 +102,24 @@ def _diagnose(fault: Fault) -> Finding:
         return refused
     if fault.group:  # several things failed; the one that proves least decides what may be repeated
         return min((_diagnose(member) for member in fault.group), key=_proof)
-    found = _read(fault)
-    phase = code.told_phase(fault)
-    return found if phase is None else replace(found, phase=phase)
-
-
-def _read(fault: Fault) -> Finding:
     links = chain(fault)
+    found = _read(links)
+    if (phase := code.told_phase(fault)) is not None:
+        found = replace(found, phase=phase)
+    if found.kind in _LIMITS and found.retry_after_seconds is None:
+        found = replace(found, retry_after_seconds=told_by(links))
+    return found
+
+
+def _read(links: list[Link]) -> Finding:
     for families in TURNS:
         for link in links:
             for family in families:
                 if found := family(link):
                     return found
-    return Finding(kind=Kind.OTHER, message=f"{fault.type}: {fault.message}", code=fault.type)
+    outer = links[0]
+    type_ = outer.fault.type
+    return Finding(kind=Kind.OTHER, message=f"{type_}: {outer.message}", code=type_)
 
 
 def _proof(finding: Finding) -> bool:
@@ -116,18 +137,18 @@ def _failed(finding: Finding) -> Failed:
         code=visible(finding.code, limit=80),
         # Both sides know that it did not happen: as good as never sent, for whoever asks about a second call.
         phase=Phase.PARSED if finding.answered else finding.phase,
-        host=finding.host,
+        host=visible(finding.host, limit=260),
         retry_after_seconds=finding.retry_after_seconds,
     )
 
 
-def _guarded(read: Callable[[], F], *, said: str) -> F | Finding:
+def _guarded(reading: Callable[[], F], said: Callable[[], str]) -> F | Finding:
     try:
-        return read()
+        return reading()
     except Exception as error:  # noqa: BLE001 -- a bug in a family must not lose the failure it was reading
-        message = f"{said} (and it could not be judged: {type(error).__name__}: {error})"
+        message = f"{said()} (and it could not be judged: {type(error).__name__}: {error})"
         return Finding(kind=Kind.OTHER, message=message, code="classifier")
 
 
 def _raised(tool: Tool, fault: Fault) -> str:
-    return f"`{tool.name}` raised {fault.type}: {fault.message}"
+    return f"`{tool.name}` raised {fault.type}: {capped(fault.message)}"

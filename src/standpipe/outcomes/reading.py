@@ -2,21 +2,27 @@
 
 Rule 1: a name counts with the package it comes from: `ConnectionError` means two things in two packages.
 Rule 2: the outer exception speaks before its cause, because it is the later one.
+Rule 3: what every family asks is read once for each exception, and no text is read beyond its cap.
 """
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import cast
 
 import msgspec
+from msgspec import Struct
 
 from standpipe.actions import Fault
 
 _SAME = {"httpx2": "httpx", "httpcore2": "httpcore"}  # the successors, under which SDKs raise
 DEPTH_MAX = 10
 FAULTS_MAX = 50
+BASES_MAX = 20
+_NAME_CHARACTERS_MAX = 200
 BODY_CHARACTERS_MAX = 200_000
+TEXT_CHARACTERS_MAX = 4_000
 _HOST = re.compile(
     r"^([a-z][a-z0-9+.-]{0,15})://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)(?::(\d{1,5}))?", re.IGNORECASE
 )
@@ -25,30 +31,38 @@ _TITLE = re.compile(r"<title[^>]{0,200}>([^<]{0,300})", re.IGNORECASE)
 _NATURAL = re.compile(r"-?\d{1,10}")
 
 
-def chain(fault: Fault) -> list[Fault]:
+class Link(Struct, frozen=True):
+    """One exception of a chain; `names` are its own and those of its bases, `package.Type`."""
+
+    fault: Fault
+    names: tuple[str, ...]
+    packages: frozenset[str]
+    message: str
+
+
+def chain(fault: Fault) -> list[Link]:
     """List a fault, its causes and the members of its groups, the outermost first."""
-    found: list[Fault] = []
+    found: list[Link] = []
     _collect(fault, 0, found)
     return found
 
 
-def called(fault: Fault) -> Iterator[str]:
-    """Yield the names of a fault and its bases as `package.Type`, nearest first.
+def capped(text: str, limit: int = TEXT_CHARACTERS_MAX) -> str:
+    r"""Return the beginning and the end of a long text: programs say last what went wrong.
 
     Example:
-        >>> list(called(Fault(type="gaierror", message="", module="socket", bases=("builtins.OSError",))))
-        ['socket.gaierror', 'builtins.OSError']
+        >>> capped("abcdefgh", 4)
+        'ab\ngh'
     """
-    yield f"{_package(fault.module)}.{fault.type}"
-    for name in fault.bases:
-        module, _, kind = name.rpartition(".")
-        yield f"{_package(module or 'builtins')}.{kind}"
+    half = limit // 2
+    return text if len(text) <= limit else f"{text[:half]}\n{text[-half:]}"
 
 
 def number(fault: Fault, *names: str) -> int | None:
     """Return the first of the named attributes that is a whole number."""
-    for name in names:
-        value = fault.attributes.get(name)
+    told = fault.attributes
+    for name in names if told else ():
+        value = told.get(name)
         if isinstance(value, bool):
             continue
         if isinstance(value, int):
@@ -60,6 +74,8 @@ def number(fault: Fault, *names: str) -> int | None:
 
 def word(fault: Fault, *names: str) -> str:
     """Return the first of the named attributes that is a non-empty text."""
+    if not fault.attributes:
+        return ""
     values = (fault.attributes.get(name) for name in names)
     return next((value for value in values if isinstance(value, str) and value), "")
 
@@ -72,7 +88,7 @@ def headers(fault: Fault) -> Mapping[str, str]:
 
 def body(fault: Fault) -> str:
     """Return the body of the answer a fault carries, as text."""
-    raw = fault.body or fault.attributes.get("body")
+    raw = fault.body or fault.attributes.get("body") or fault.attributes.get("http_body")
     if isinstance(raw, str):
         return raw[:BODY_CHARACTERS_MAX]
     if raw is None:
@@ -82,16 +98,18 @@ def body(fault: Fault) -> str:
 
 def json_of(text: str) -> object:
     """Return what a JSON text means, or None."""
-    if text.lstrip()[:1] not in ("{", "["):
+    if text[:100].lstrip()[:1] not in ("{", "["):
         return None
     try:
         return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
         return None
 
 
 def fields(value: object) -> Mapping[str, object]:
     """Return a JSON object as such; of anything else nothing."""
+    if value is None or isinstance(value, str):  # what it mostly is; asking for a Mapping is slow
+        return {}
     return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {}
 
 
@@ -133,15 +151,32 @@ def _spelled(host: str) -> str:
         return host
 
 
-def _collect(fault: Fault, depth: int, found: list[Fault]) -> None:
+def _collect(fault: Fault, depth: int, found: list[Link]) -> None:
     if depth > DEPTH_MAX or len(found) >= FAULTS_MAX:
         return
-    found.append(fault)
+    called = _called(fault.module, fault.type, fault.bases)
+    found.append(Link(fault, called.names, called.packages, capped(fault.message)))
     for inner in (*fault.group, fault.cause):
         if inner is not None:
             _collect(inner, depth + 1, found)
 
 
+class _Called(Struct, frozen=True):
+    names: tuple[str, ...]
+    packages: frozenset[str]
+
+
+@lru_cache(maxsize=256)  # a program raises few types, and raises them often
+def _called(module: str, type_: str, bases: tuple[str, ...]) -> _Called:
+    """Return the names of an exception and its bases as `package.Type`, nearest first."""
+    found = [(_package(module), type_[:_NAME_CHARACTERS_MAX])]
+    for name in bases[:BASES_MAX]:
+        where, _, kind = name[-_NAME_CHARACTERS_MAX:].rpartition(".")
+        found.append((_package(where or "builtins"), kind))
+    names = tuple(f"{package}.{kind}" for package, kind in found)
+    return _Called(names, frozenset(package for package, _ in found))
+
+
 def _package(module: str) -> str:
-    package = module.partition(".")[0]
+    package = module[:_NAME_CHARACTERS_MAX].partition(".")[0]
     return _SAME.get(package, package)

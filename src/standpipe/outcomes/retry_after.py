@@ -6,8 +6,10 @@ Rule 2: what is invalid or in the past is as good as nothing.
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+
+from standpipe.outcomes.reading import Link, body as body_of, headers as headers_of
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 # RFC 9110 5.6.7: IMF-fixdate and RFC 850 put the day before the month, asctime after it.
@@ -17,14 +19,24 @@ _DAY_FIRST = re.compile(
 _ASCTIME = re.compile(
     r"[a-z]{3} ([a-z]{3}) ([ \d]\d) (\d{2}):(\d{2}):(\d{2}) (\d{4})", re.IGNORECASE
 )
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
-_RETRY_INFO = re.compile(
-    r"\"retry_?delay\"\s{0,4}:\s{0,4}\"(\d{1,9}(?:\.\d{1,9})?)s\"", re.IGNORECASE
+_DURATION = re.compile(
+    r"(?:(\d{1,5})h)?(?:(\d{1,5})m(?!s))?(?:(\d{1,9}(?:\.\d{1,9})?)s)?(?:(\d{1,9}(?:\.\d{1,9})?)ms)?"
+)
+# `retryDelay` is google.rpc.RetryInfo; `retry_after` is what chat services put into the body.
+_IN_BODY = re.compile(
+    r"['\"]retry_?(?:delay|after)(?:_?(ms|millis))?['\"]\s{0,4}:\s{0,4}['\"]?(\d{1,9}(?:\.\d{1,9})?)s?['\"]?\s{0,4}[,}\]\n]",
+    re.IGNORECASE,
 )
 _WORDS = re.compile(
-    r"(?:try again|retry) (?:in|after) (\d{1,6}(?:\.\d{1,6})?) ?(ms|s\b|sec|m\b|min)", re.IGNORECASE
+    r"(?:try again|retry|retrying|wait)(?: (?:again|in|after|for|at least)){0,3} (?:another )?((?:\d{1,6}(?:\.\d{1,6})? ?(?:hours?|h|minutes?|mins?|m|ms|milliseconds?|seconds?|secs?|s)\b ?|\d{1,6}(?:\.\d{1,6})?(?:h|m|s)(?=\d)){1,3})",
+    re.IGNORECASE,
 )
-_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0}
+_PART = re.compile(r"(\d{1,6}(?:\.\d{1,6})?) ?([a-z]{1,2})", re.IGNORECASE)
+_UNIT_SECONDS = {"ms": 0.001, "mi": 60.0, "m": 60.0, "h": 3600.0, "ho": 3600.0, "s": 1.0, "se": 1.0}
+# draft-ietf-httpapi-ratelimit-headers: `limit=100, remaining=0, reset=30` or `"default";r=0;t=30`.
+_LEFT = re.compile(r"\b(?:remaining|r)=(\d{1,12})")
+_RESET_IN = re.compile(r"\b(?:reset|t)=(\d{1,9})")
+_BODY_CHARACTERS_MAX = 8_000
 _EPOCH_FROM = 1_000_000_000  # a smaller number is a delta: nobody waits 31 years
 _MILLIS_FROM = 100_000_000_000
 _EPOCH_TO = 32_503_680_000  # the year 3000
@@ -46,10 +58,23 @@ def retry_after_seconds(
     return told if told is not None else _in_body(body)
 
 
+def told_by(links: Iterable[Link]) -> float | None:
+    """Return what an exception says about waiting that is no HTTP answer."""
+    for link in links:
+        said = _number(str(link.fault.attributes.get("retry_after", "")))
+        if said is None:
+            body = body_of(link.fault) or link.message
+            said = retry_after_seconds(headers_of(link.fault), body=body, limited=True)
+        if said is not None:
+            return said
+    return None
+
+
 def _explicit(headers: Mapping[str, str]) -> float | None:
-    milliseconds = _number(headers.get("retry-after-ms", ""))
-    if milliseconds is not None:
-        return milliseconds / 1000
+    for name in ("retry-after-ms", "x-ms-retry-after-ms"):
+        milliseconds = _number(headers.get(name, ""))
+        if milliseconds is not None:
+            return milliseconds / 1000
     text = headers.get("retry-after", "").strip()
     seconds = _number(text)
     return seconds if seconds is not None else _until(_http_date(text), headers)
@@ -62,11 +87,18 @@ def _reset(headers: Mapping[str, str]) -> float | None:
 
 def _resets(headers: Mapping[str, str]) -> Iterator[float | None]:
     for name, value in headers.items():
-        if "ratelimit" not in name or "reset" not in name:
+        if name == "ratelimit":
+            yield _structured(value)
+        if "limit" not in name or "reset" not in name:
             continue
-        left = headers.get(name.replace("reset", "remaining"), "0").strip()
-        if left.partition(".")[0] in ("0", ""):
+        left = headers.get(name.replace("reset-after", "reset").replace("reset", "remaining"), "0")
+        if left.strip().partition(".")[0] in ("0", ""):
             yield _moment_or_delta(value.strip(), headers)
+
+
+def _structured(value: str) -> float | None:
+    left, reset = _LEFT.search(value), _RESET_IN.search(value)
+    return float(reset[1]) if reset and (left is None or int(left[1]) == 0) else None
 
 
 def _moment_or_delta(value: str, headers: Mapping[str, str]) -> float | None:
@@ -81,10 +113,12 @@ def _moment_or_delta(value: str, headers: Mapping[str, str]) -> float | None:
 
 
 def _in_body(body: str) -> float | None:
-    if match := _RETRY_INFO.search(body):
-        return float(match[1])
-    if match := _WORDS.search(body):
-        return float(match[1]) * _UNIT_SECONDS[match[2].lower()]
+    text = body[:_BODY_CHARACTERS_MAX]
+    if match := _IN_BODY.search(text):
+        return float(match[2]) * (0.001 if match[1] else 1.0)
+    if match := _WORDS.search(text):
+        parts = _PART.findall(match[1].lower())
+        return sum(float(number) * _UNIT_SECONDS.get(unit, 0.0) for number, unit in parts) or None
     return None
 
 

@@ -1,6 +1,7 @@
 """A store that forgets everything when the process ends; it obeys the same suite as SQLite."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -106,8 +107,15 @@ class MemoryStore:
             entry = place(draft, run=name, seq=len(stream) + 1, epoch=epoch, at=at, prev=prev)
             stream.append(entry)
             written.append(entry)
-            for update in project(entry, lambda view, key: {**self._rows, **rows}.get((view, key))):
+            for update in project(entry, partial(_row, rows, self._rows)):
                 rows[update.view, update.key] = msgspec.json.encode(update.row)
         self._streams.update(streams)
         self._rows.update(rows)
         return written
+
+
+def _row(
+    changed: Mapping[tuple[str, str], bytes], kept: Mapping[tuple[str, str], bytes],
+    view: str, key: str,
+) -> bytes | None:  # fmt: skip
+    return changed.get((view, key)) or kept.get((view, key))

@@ -43,6 +43,19 @@ CASES: list[tuple[int, object, Mapping[str, str], Kind]] = [
     (502, "<html><title>502 Bad Gateway</title>", {}, Kind.SERVER_ERROR),
     (529, {}, {}, Kind.OVERLOADED),
     (302, "", {"location": "https://sso.example/login"}, Kind.LOGIN_PAGE),
+    (302, "", {"location": "https://shop.example/authors/1"}, Kind.OTHER),
+    (307, "", {"location": "https://idp.example/oauth2/authorize"}, Kind.LOGIN_PAGE),
+    (403, {}, {"retry-after": "3"}, Kind.RATE_LIMITED),
+    (405, {}, {}, Kind.BAD_INPUT),
+    (410, {}, {}, Kind.NOT_FOUND),
+    (412, {}, {}, Kind.CONFLICT),
+    (413, {"error": {"type": "request_too_large"}}, {}, Kind.CONTEXT_OVERFLOW),
+    (413, {}, {}, Kind.BAD_INPUT),
+    (415, {}, {}, Kind.BAD_INPUT),
+    (429, {"error": {"code": "org_spend_limit_reached"}}, {}, Kind.QUOTA),
+    (429, {"error": {"message": "billing hard limit has been reached"}}, {}, Kind.QUOTA),
+    (503, {"error": {"code": "server_error"}}, {}, Kind.OVERLOADED),
+    (504, {"error": {"status": "DEADLINE_EXCEEDED"}}, {}, Kind.SERVER_ERROR),
 ]  # fmt: skip
 
 
@@ -128,3 +141,13 @@ def test_a_server_that_says_it_cannot_do_this_has_done_nothing(status: int) -> N
     )
     outcome = judge(Tool(name="pay", effect=Effect.ONCE), Raised(fault))
     assert isinstance(outcome, Failed)
+
+
+def test_the_challenge_and_the_scope_are_in_the_message() -> None:
+    tool = Tool(name="look", effect=Effect.READ)
+    asked = {"www-authenticate": 'Bearer realm="shop", scope="orders.read"'}
+    told = classify(tool, answer(401, {"message": "expired"}, asked)).message
+    assert told.endswith('expired (WWW-Authenticate: Bearer realm="shop", scope="orders.read")')
+    scopes = classify(tool, answer(403, {}, {"x-accepted-oauth-scopes": "repo"})).message
+    assert scopes.endswith("(needs `repo`)")
+    assert "WWW-Auth" not in classify(tool, answer(404, {}, asked)).message

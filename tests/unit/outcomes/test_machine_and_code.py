@@ -65,6 +65,34 @@ def test_a_type_is_a_bug_only_in_the_tools_own_lines(tool: Make) -> None:
     assert classify(tool(), library).kind is Kind.BAD_INPUT
 
 
+def test_a_bug_names_the_line(tool: Make) -> None:
+    place = "tools.py:12 in fetch_orders"
+    own = Fault(type="KeyError", message="'total'", own_code=True, place=place)
+    assert classify(tool(), own).message == "KeyError: 'total' (tools.py:12 in fetch_orders)"
+
+
+@pytest.mark.parametrize(("phase", "failed"), [("not_sent", True), ("sent", False)])
+def test_a_host_that_is_paused_says_how_long_wherever_it_stands_in_the_chain(
+    phase: str, failed: bool, tool: Make
+) -> None:
+    attributes = {"host": "api.shop.example", "retry_after_seconds": 2.5, "phase": phase}
+    paused = Fault("HostPausedError", "paused", "standpipe.execution.hosts", attributes)
+    outer = Fault("ConnectionError", "?", "requests.exceptions", cause=paused)
+    found = classify(tool(), outer)
+    assert (found.kind, found.code, found.host) == (
+        Kind.RATE_LIMITED,
+        "host_paused",
+        "api.shop.example",
+    )
+    assert found.retry_after_seconds == 2.5
+    assert isinstance(judge(tool("once"), Raised(outer)), Failed) is failed
+
+
+def test_a_program_that_may_not_is_a_matter_of_this_machine(tool: Make) -> None:
+    error = subprocess.CalledProcessError(1, ["cat"], stderr="cat: /etc/shadow: Permission denied")
+    assert classify(tool(), faults.fault_of(error)).kind is Kind.ENVIRONMENT
+
+
 def test_arguments_refused_by_our_worker_never_reached_the_tool(tool: Make) -> None:
     fault = Fault(type="BadArguments", module="standpipe.execution.worker", message="`to`: missing")
     assert judge(tool("once"), Raised(fault)) == Failed(

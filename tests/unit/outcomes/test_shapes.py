@@ -61,6 +61,28 @@ def kind(outcome: Outcome) -> Kind | None:
         ("MCP error -32602: wrong", Kind.BAD_INPUT),
         ('Traceback (most recent call last):\n  File "a"\nValueError: bad', Kind.ERROR_TEXT),
         ('{"orders": [{"id": 1}, {"id', Kind.TRUNCATED),
+        ("fatal: could not read Username for 'https://git.example'", Kind.CREDENTIAL),
+        ("Error: [Errno 13] Permission denied: '/srv/a'", Kind.ENVIRONMENT),
+        ("Error: connect ECONNREFUSED 127.0.0.1:80", Kind.NOT_SENT),
+        ("Error: getaddrinfo EAI_AGAIN api.example", Kind.NOT_SENT),
+        ("Error: request returned 404", Kind.NOT_FOUND),
+        ("Error: returned 404 rows", Kind.ERROR_TEXT),
+        ("Error: 500 items were left", Kind.ERROR_TEXT),
+        ("Error: 429 Too Many Requests", Kind.RATE_LIMITED),
+        ("Error: rpc error: code = NotFound desc = no", Kind.NOT_FOUND),
+        ("ERROR: permission denied for table orders (SQLSTATE 42501)", Kind.FORBIDDEN),
+        ("ERROR 1045 (28000): Access denied for user 'a'@'b'", Kind.CREDENTIAL),
+        ("Error: 550 5.7.1 relaying denied", Kind.FORBIDDEN),
+        ("Error: ThrottlingException: Rate exceeded", Kind.RATE_LIMITED),
+        ("Error: {'error': {'code': 'insufficient_quota'}}", Kind.QUOTA),
+        ("Exception: read timeout", Kind.TIMED_OUT),
+        ("failed: token has expired", Kind.CREDENTIAL),
+        ({"error": {"code": -32603, "message": "x"}}, Kind.SERVER_ERROR),
+        ({"isError": True, "content": [{"type": "text", "text": "HTTP 403"}]}, Kind.FORBIDDEN),
+        ({"isError": True, "content": []}, Kind.ERROR_TEXT),
+        ({"ok": False, "error": "missing_scope", "needed": "chat:write"}, Kind.FORBIDDEN),
+        ({"status": 422, "title": "Unprocessable", "detail": "x"}, Kind.BAD_INPUT),
+        ({"error": {"code": 404, "message": "no", "status": "NOT_FOUND"}}, Kind.NOT_FOUND),
     ],
 )  # fmt: skip
 def test_what_only_looks_like_success_is_a_failure(
@@ -77,6 +99,7 @@ def test_what_only_looks_like_success_is_a_failure(
         "Error: x\n" + "a line of a log\n" * 200,
         {"error": None, "data": 1}, {"error": "E1", "rows": [1]}, {"ok": True}, {"status": 404},
         [{"error": "a row of data"}], "[INFO] not json", '{"a": 1}\n{"b": 2}\n', "{template} text",
+        {"isError": False, "content": []}, '{"a": NaN}', '{"ratio": Infinity, "rows": [1]}',
         {"title": "Ticket", "status": "open"}, "<p>a fragment</p>",
     ],
 )  # fmt: skip
@@ -121,7 +144,18 @@ def test_a_result_that_drifted_names_what_is_missing_and_what_changed(tool: Make
     outcome = judge(tool(output=ORDER), Returned(drifted))
     assert isinstance(outcome, Failed)
     assert outcome.kind is Kind.SCHEMA
-    assert outcome.message.endswith("`id` is string, not integer; `lines[0].sku` is missing")
+    assert outcome.message.endswith(
+        "`id` is string, not integer; `lines[0].sku` is missing; `nr` is new"
+    )
+
+
+def test_new_keys_alone_are_no_drift_and_are_named_beside_a_missing_one(tool: Make) -> None:
+    rows = {"type": "array", "items": ORDER}
+    assert judge(tool(output=rows), Returned([])) == Succeeded([])
+    renamed: list[object] = [{"id": 1, "positions": [1]}]
+    outcome = judge(tool(output=rows), Returned(renamed))
+    assert isinstance(outcome, Failed)
+    assert outcome.message.endswith("`[0].lines` is missing; `[0].positions` is new")
 
 
 @pytest.mark.parametrize(
@@ -159,3 +193,22 @@ def test_a_cut_page_is_still_a_page(tool: Make) -> None:
     outcome = judge(tool(), Returned(page, cut=True))
     assert isinstance(outcome, Failed)
     assert outcome.kind is Kind.LOGIN_PAGE
+
+
+def test_a_file_that_a_built_in_tool_reads_here_is_data_however_it_starts(tool: Make) -> None:
+    log = "Error: something\nfatal: something else"
+    reads = tool(local=True, origin="builtin")
+    assert judge(reads, Returned(log)) == Succeeded(log)
+    assert kind(judge(tool(local=True, origin="home"), Returned(log))) is Kind.ERROR_TEXT
+
+
+def test_the_scope_that_is_missing_is_in_the_message(tool: Make) -> None:
+    refusal = {"ok": False, "error": "missing_scope", "needed": "chat:write"}
+    outcome = judge(tool(), Returned(refusal))
+    assert isinstance(outcome, Failed)
+    assert outcome.message == "the answer is a refusal missing_scope (needs `chat:write`)"
+
+
+def test_an_expected_kind_is_an_answer_in_a_result_too(tool: Make) -> None:
+    outcome = judge(tool(expected=("not_found",)), Returned({"ok": False, "error": "not_found"}))
+    assert isinstance(outcome, Succeeded)

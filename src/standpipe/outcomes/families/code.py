@@ -6,7 +6,7 @@ Rule: a type counts only where it was raised. A `KeyError` named in a text is so
 from standpipe.actions import Fault
 from standpipe.outcomes.finding import Finding
 from standpipe.outcomes.outcome import Kind, Phase
-from standpipe.outcomes.reading import called
+from standpipe.outcomes.reading import Link
 
 BUGS = (
     "TypeError", "KeyError", "AttributeError", "IndexError", "ZeroDivisionError", "NameError",
@@ -21,6 +21,7 @@ OWN = {
     "standpipe.ConfigError": Kind.ENVIRONMENT,
     "standpipe.UsageError": Kind.BAD_INPUT,
 }
+_PAUSED = "standpipe.HostPausedError"
 _WORKER = "standpipe.execution.worker"
 _NOT_CALLED = {
     "BadArguments": (Kind.BAD_INPUT, "arguments"),
@@ -31,7 +32,7 @@ _BUG_NAMES = frozenset(f"builtins.{name}" for name in BUGS)
 # Our own exceptions, and those our tools pass on with a `phase` written on them.
 _PHASED = ("standpipe", "builtins", "smtplib", "sqlite3", "socket", "ssl")
 _PHASES = {"not_sent": Phase.NOT_SENT, "sent": Phase.SENT}
-_INPUT = ("builtins.TypeError", "builtins.ValueError")
+_INPUT = frozenset({"builtins.TypeError", "builtins.ValueError"})
 
 
 def refused_by_worker(fault: Fault) -> Finding | None:
@@ -42,13 +43,31 @@ def refused_by_worker(fault: Fault) -> Finding | None:
     return Finding(kind=kind, message=fault.message, code=code, phase=Phase.NOT_SENT)
 
 
-def own(fault: Fault) -> Finding | None:
+def own(link: Link) -> Finding | None:
     """Read what a built-in tool raised on purpose."""
-    if "standpipe.UnfinishedError" in called(fault):  # `done`, with the list of what is open
-        kind = Kind(str(fault.attributes["kind"]))
-        return Finding(kind=kind, message=fault.message, code="unfinished", local=True)
-    kind = next((OWN[name] for name in called(fault) if name in OWN), None)
-    return None if kind is None else _finding(fault, kind, local=True)
+    if "standpipe" not in link.packages:
+        return None
+    if "standpipe.UnfinishedError" in link.names:  # `done`, with the list of what is open
+        kind = Kind(str(link.fault.attributes["kind"]))
+        return Finding(kind=kind, message=link.fault.message, code="unfinished", local=True)
+    kind = next((OWN[name] for name in link.names if name in OWN), None)
+    return None if kind is None else _finding(link, kind, local=True)
+
+
+def paused(link: Link) -> Finding | None:
+    """Read that our own worker kept a request from a host that had asked to be left alone."""
+    if link.names[0] != _PAUSED or not link.fault.module.startswith("standpipe."):
+        return None
+    told = link.fault.attributes
+    left = told.get("retry_after_seconds")
+    return Finding(
+        kind=Kind.RATE_LIMITED,
+        message=link.message,
+        code="host_paused",
+        phase=_PHASES.get(str(told.get("phase", "")), Phase.UNKNOWN),
+        host=str(told.get("host", "")),
+        retry_after_seconds=float(left) if isinstance(left, int | float) and left >= 0 else None,
+    )
 
 
 def told_phase(fault: Fault) -> Phase | None:
@@ -62,20 +81,21 @@ def told_phase(fault: Fault) -> Phase | None:
     return _PHASES.get(str(fault.attributes.get("phase", "")))
 
 
-def bug(fault: Fault) -> Finding | None:
+def bug(link: Link) -> Finding | None:
     """Read a mistake made in the tool's own frames."""
-    if not fault.own_code or _BUG_NAMES.isdisjoint(called(fault)):
+    if not link.fault.own_code or _BUG_NAMES.isdisjoint(link.names):
         return None
-    return _finding(fault, Kind.TOOL_BUG)
+    return _finding(link, Kind.TOOL_BUG, place=link.fault.place)
 
 
-def find(fault: Fault) -> Finding | None:
+def find(link: Link) -> Finding | None:
     """Read what is left: a value that some code did not want, wherever it was raised."""
-    if any(name in _INPUT for name in called(fault)):
-        return _finding(fault, Kind.BAD_INPUT)
-    return None
+    return None if _INPUT.isdisjoint(link.names) else _finding(link, Kind.BAD_INPUT)
 
 
-def _finding(fault: Fault, kind: Kind, *, local: bool = False) -> Finding:
-    message = f"{fault.type}: {fault.message}" if fault.message else fault.type
-    return Finding(kind=kind, message=message, code=fault.type, local=local)
+def _finding(link: Link, kind: Kind, *, local: bool = False, place: str = "") -> Finding:
+    type_ = link.fault.type
+    message = f"{type_}: {link.message}" if link.message else type_
+    if place:
+        message += f" ({place})"
+    return Finding(kind=kind, message=message, code=type_, local=local)

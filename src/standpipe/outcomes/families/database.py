@@ -5,10 +5,9 @@ Rule: an error the database names is an answer: the statement was rolled back. A
 
 import re
 
-from standpipe.actions import Fault
 from standpipe.outcomes.finding import Finding
 from standpipe.outcomes.outcome import Kind, Phase
-from standpipe.outcomes.reading import called, number, word
+from standpipe.outcomes.reading import Link, number, word
 
 # Five characters before two: the most specific wins.
 SQLSTATES = {
@@ -44,19 +43,28 @@ _MYSQL = {
     1040: Kind.OVERLOADED,
     1044: Kind.FORBIDDEN,
     1045: Kind.CREDENTIAL,
+    1048: Kind.BAD_INPUT,
+    1049: Kind.NOT_FOUND,
     1054: Kind.BAD_INPUT,
     1062: Kind.CONFLICT,
     1064: Kind.BAD_INPUT,
     1142: Kind.FORBIDDEN,
     1146: Kind.NOT_FOUND,
+    1203: Kind.OVERLOADED,
     1205: Kind.CONFLICT,
     1213: Kind.CONFLICT,
+    1264: Kind.BAD_INPUT,
+    1366: Kind.BAD_INPUT,
     1406: Kind.BAD_INPUT,
+    1452: Kind.BAD_INPUT,
+    1698: Kind.CREDENTIAL,
     2002: Kind.NOT_SENT,
     2003: Kind.NOT_SENT,
     2005: Kind.NOT_SENT,
     2006: Kind.SERVER_ERROR,
     2013: Kind.SERVER_ERROR,
+    3024: Kind.TIMED_OUT,
+    3819: Kind.BAD_INPUT,
 }
 _SQLITE = (
     (re.compile(r"no such table|no such function|no such module"), Kind.NOT_FOUND),
@@ -87,78 +95,102 @@ _SQLITE_TYPES = {
     "sqlite3.InterfaceError": Kind.BAD_INPUT,
 }
 _POSTGRES = (
-    (re.compile(r"password authentication failed|no password supplied"), Kind.CREDENTIAL),
     (
         re.compile(
-            r"connection failed|could not connect|connection refused|could not translate host"
+            r"password authentication failed|no password supplied|no pg_hba.conf entry|role \".{1,80}\" does not exist"
+        ),
+        Kind.CREDENTIAL,
+    ),
+    (re.compile(r"database \".{1,80}\" does not exist"), Kind.NOT_FOUND),
+    (
+        re.compile(
+            r"too many clients|remaining connection slots|QueuePool limit|pool timeout|couldn't get a connection"
+        ),
+        Kind.OVERLOADED,
+    ),
+    (re.compile(r"the database system is (?:starting up|shutting down)"), Kind.OVERLOADED),
+    (
+        re.compile(
+            r"server closed the connection|connection (?:is |was |has been )?(?:lost|closed)|terminating connection"
+            r"|closed in the middle|SSL connection has been closed"
+        ),
+        Kind.SERVER_ERROR,
+    ),
+    (
+        re.compile(
+            r"connection failed|could not connect|connection refused|could not translate host|failed to resolve host"
+            r"|could not receive .{0,40}SSL|connection timeout expired"
         ),
         Kind.NOT_SENT,
     ),
-    (
-        re.compile(r"server closed the connection|connection (?:is )?(?:lost|closed)"),
-        Kind.SERVER_ERROR,
-    ),
 )
-_TUPLE = re.compile(r"^\((\d{4}), ")
-_DRIVERS = ("psycopg", "psycopg2", "asyncpg", "pymysql", "MySQLdb", "mysql", "sqlalchemy")
+_STATE = re.compile(r"[0-9A-Z]{5}")
+# PyMySQL shows a tuple, mysql.connector `1045 (28000): ...`; SQLAlchemy puts its own words before it.
+_TUPLE = re.compile(r"\((\d{4}), |^(\d{4}) \([0-9A-Z]{5}\): ")
+# libpq opens every failure to connect with one of these; no statement was sent by then.
+_CONNECTING = re.compile(
+    r"^(?:\([\w.]{1,60}\) )?(?:connection failed|connection to server|could not connect)"
+)
+_MYSQLS = frozenset({"pymysql", "MySQLdb", "mysql", "aiomysql", "asyncmy", "sqlalchemy"})
+_DRIVERS = frozenset(
+    {"psycopg", "psycopg2", "asyncpg", "pymysql", "MySQLdb", "mysql", "aiomysql", "sqlalchemy", "pg8000"}
+)  # fmt: skip
 
 
-def find(fault: Fault) -> Finding | None:
+def find(link: Link) -> Finding | None:
     """Read a fault of a database driver."""
-    state = word(fault, "sqlstate", "pgcode")
-    if state:
-        return _by_state(fault, state)
-    names = list(called(fault))
-    packages = {name.partition(".")[0] for name in names}
-    if "sqlite3" in packages:
-        return _by_sqlite(fault, names)
-    return _by_driver(fault) if packages & set(_DRIVERS) else None
+    # MySQL's own numbers say more than the SQLSTATE it sends along, which is often HY000.
+    if not _MYSQLS.isdisjoint(link.packages) and (found := _by_mysql(link)):
+        return found
+    state = word(link.fault, "sqlstate", "pgcode")
+    if state and (found := by_state(state, _said(link))):
+        return found
+    if "sqlite3" in link.packages:
+        return _by_sqlite(link)
+    return None if _DRIVERS.isdisjoint(link.packages) else _by_driver(link)
 
 
-def _by_state(fault: Fault, state: str) -> Finding:
+def by_state(state: str, shown: str) -> Finding | None:
+    """Say what a SQLSTATE means."""
+    if not _STATE.fullmatch(state):
+        return None
     kind = SQLSTATES.get(state) or SQLSTATES.get(state[:2], Kind.OTHER)
     if state in _NEVER_CONNECTED:
-        return _finding(fault, Kind.NOT_SENT, code=state, phase=Phase.NOT_SENT)
+        return Finding(kind=Kind.NOT_SENT, message=shown, code=state, phase=Phase.NOT_SENT)
     # 40003: statement completion unknown.
     answered = state[:2] not in _NO_ANSWER and state != "40003" and kind is not Kind.OTHER
-    return _finding(fault, kind, code=state, answered=answered)
+    return Finding(kind=kind, message=shown, code=state, answered=answered)
 
 
-def _by_sqlite(fault: Fault, names: list[str]) -> Finding:
-    said = (kind for pattern, kind in _SQLITE if pattern.search(fault.message))
-    by_type = next((_SQLITE_TYPES[name] for name in names if name in _SQLITE_TYPES), Kind.OTHER)
-    code = word(fault, "sqlite_errorname") or fault.type
+def _by_sqlite(link: Link) -> Finding:
+    said = (kind for pattern, kind in _SQLITE if pattern.search(link.message))
+    by_type = next(
+        (_SQLITE_TYPES[name] for name in link.names if name in _SQLITE_TYPES), Kind.OTHER
+    )
+    code = word(link.fault, "sqlite_errorname") or link.fault.type
     kind = next(said, by_type)
-    return _finding(fault, kind, code=code, answered=kind is not Kind.OTHER)
+    return Finding(kind=kind, message=_said(link), code=code, answered=kind is not Kind.OTHER)
 
 
-def _by_driver(fault: Fault) -> Finding | None:
-    match = _TUPLE.match(fault.message)
-    code = int(match[1]) if match else number(fault, "errno")
-    if code in _MYSQL:
-        kind = _MYSQL[code]
-        sent = kind in (Kind.NOT_SENT, Kind.SERVER_ERROR)
-        phase = Phase.NOT_SENT if kind is Kind.NOT_SENT else Phase.UNKNOWN
-        return _finding(fault, kind, code=str(code), phase=phase, answered=not sent)
-    said = next((kind for pattern, kind in _POSTGRES if pattern.search(fault.message)), None)
+def _by_mysql(link: Link) -> Finding | None:
+    match = _TUPLE.search(link.message)
+    code = int(match[1] or match[2]) if match else number(link.fault, "errno")
+    if code not in _MYSQL:
+        return None
+    kind = _MYSQL[code]
+    sent = kind in (Kind.NOT_SENT, Kind.SERVER_ERROR, Kind.TIMED_OUT)
+    phase = Phase.NOT_SENT if kind is Kind.NOT_SENT else Phase.UNKNOWN
+    return Finding(kind=kind, message=_said(link), code=str(code), phase=phase, answered=not sent)
+
+
+def _by_driver(link: Link) -> Finding | None:
+    said = next((kind for pattern, kind in _POSTGRES if pattern.search(link.message)), None)
     if said is None:
         return None
-    before = said in (Kind.NOT_SENT, Kind.CREDENTIAL)
-    return _finding(fault, said, phase=Phase.NOT_SENT if before else Phase.UNKNOWN)
+    before = said is Kind.NOT_SENT or _CONNECTING.search(link.message) is not None
+    phase = Phase.NOT_SENT if before else Phase.UNKNOWN
+    return Finding(kind=said, message=_said(link), code=link.fault.type, phase=phase)
 
 
-def _finding(
-    fault: Fault,
-    kind: Kind,
-    *,
-    code: str = "",
-    phase: Phase = Phase.UNKNOWN,
-    answered: bool = False,
-) -> Finding:
-    return Finding(
-        kind=kind,
-        message=f"{fault.type}: {fault.message}",
-        code=code or fault.type,
-        phase=phase,
-        answered=answered,
-    )
+def _said(link: Link) -> str:
+    return f"{link.fault.type}: {link.message}"

@@ -21,13 +21,15 @@ Schema = Mapping[str, object]
 
 
 def differences(schema: Schema, value: object) -> list[str]:
-    """List what is missing or of another type, as sentences with the path.
+    """List what is missing or of another type, with the path; and if something is, what is new.
 
     Example:
         >>> differences({"type": "object", "required": ["id"]}, {"nr": 1})
-        ['`id` is missing (there are: nr)']
+        ['`id` is missing', '`nr` is new']
     """
-    return list(islice(_compare(schema, value, "", schema, 0), DIFFERENCES_MAX))
+    found = list(islice(_compare(schema, value, "", schema, 0), DIFFERENCES_MAX))
+    # Keys that nobody declared are fine; beside a missing one they are where it went.
+    return found + [f"`{path}` is new" for path in _new(schema, value)] if found else []
 
 
 def accepts(schema: Schema, name: str) -> bool:
@@ -66,11 +68,19 @@ def _members(schema: Schema, value: object, path: str, root: Schema, depth: int)
 
 
 def _missing(schema: Schema, there: Mapping[str, object], path: str) -> Iterator[str]:
-    new = sorted(set(there) - set(fields(schema.get("properties"))))
-    instead = f" (there are: {', '.join(new[:ITEMS_MAX])})" if new else ""
     for key in map(str, items(schema.get("required"))):
         if key not in there:
-            yield f"`{_join(path, key)}` is missing{instead}"
+            yield f"`{_join(path, key)}` is missing"
+
+
+def _new(schema: Schema, value: object) -> list[str]:
+    """List the keys nobody declared: of the result, or of its first row."""
+    top, path = _resolved(schema, schema), ""
+    if rows := items(value):
+        top, value, path = _resolved(fields(top.get("items")), schema), rows[0], "[0]"
+    declared = fields(top.get("properties"))
+    new = sorted(str(key) for key in fields(value) if key not in declared) if declared else []
+    return [_join(path, key) for key in new[:DIFFERENCES_MAX]]
 
 
 def _resolved(schema: Schema, root: Schema) -> Schema:

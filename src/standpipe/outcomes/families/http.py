@@ -5,23 +5,26 @@ Rule 2: a 4xx (but not 408) is an answer: what was asked did not happen. A 5xx i
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
 
-from standpipe.actions import Fault
-from standpipe.outcomes.families import model
+from msgspec import Struct
+from msgspec.structs import replace
+
+from standpipe.outcomes.families import bodies, phrases
 from standpipe.outcomes.finding import Finding, visible
+from standpipe.outcomes.lexicon import folded
 from standpipe.outcomes.outcome import Kind, Phase
 from standpipe.outcomes.reading import (
+    Link,
     body,
-    called,
-    fields,
+    capped,
     headers,
     host_of,
-    items,
     json_of,
     number,
     title_of,
+    word,
 )
 from standpipe.outcomes.retry_after import retry_after_seconds
 
@@ -45,106 +48,104 @@ STATUS = {
     503: Kind.OVERLOADED,
     529: Kind.OVERLOADED,
 }
-# Compared without case and punctuation; the first pattern that is found in a code decides.
-CODES = (
-    (re.compile(r"carderror|carddeclined|insufficientfunds"), Kind.BAD_INPUT),
-    (re.compile(r"insufficientquota|spendlimit|dailylimitexceeded|quotaexhausted"), Kind.QUOTA),
-    (re.compile(r"throttl|ratelimit|toomanyrequests|requestlimitexceeded"), Kind.RATE_LIMITED),
-    (re.compile(r"slowdown|serviceunavailable|^unavailable$|overloaded"), Kind.OVERLOADED),
-    (
-        re.compile(
-            r"expired.*token|token.*(?:expired|revoked)|(?:invalid|revoked).*token|invalidauth|notauthed"
-            r"|^unauthenticated$|^unauthorized$|invalidclienttokenid|signaturedoesnotmatch"
-            r"|invalid(?:api)?key|authenticationfailed|invalidgrant|badcredentials|invalidaccesskeyid"
-        ),
-        Kind.CREDENTIAL,
-    ),
-    (
-        re.compile(
-            r"accessdenied|permissiondenied|^forbidden$|insufficientscope|missingscope|notauthorized"
-        ),
-        Kind.FORBIDDEN,
-    ),
-    (
-        re.compile(r"nosuch(?:key|bucket|entity)|resourcenotfound|^notfound$|resourcemissing"),
-        Kind.NOT_FOUND,
-    ),
-    (
-        re.compile(
-            r"conflict|staleversion|alreadyexists|preconditionfailed|conditionalcheckfailed"
-        ),
-        Kind.CONFLICT,
-    ),
-    (
-        re.compile(
-            r"invalidargument|validation|badrequest|baduserinput|invalidparam|invalidrequest"
-        ),
-        Kind.BAD_INPUT,
-    ),
-    (re.compile(r"^internal(?:server)?error$|^internal$|deadlineexceeded"), Kind.SERVER_ERROR),
-)
-CODE_KEYS = ("code", "type", "error", "error_code", "errorCode", "__type", "reason", "status")
-REASON_KEYS = (
-    "message",
-    "error_description",
-    "detail",
-    "title",
-    "error",
-    "errorMessage",
-    "Message",
-)
 BOT_CHECK = re.compile(
     r"cf-chl|cf_chl|<title>\s{0,20}(?:just a moment|attention required)|verify(?:ing)? (?:that )?you are (?:a )?human"
     r"|are you a robot|g-recaptcha|h-captcha|\bcaptcha\b",
     re.IGNORECASE,
 )
-_CODE_WORD = re.compile(r"[\w.:#/-]{2,80}")
-_SAYS_NOTHING = ("error", "about:blank", "fail", "failed", "failure")
-_XML_CODE = re.compile(r"<Code>\s{0,20}([\w.]{1,80})\s{0,20}</Code>")
-_XML_MESSAGE = re.compile(r"<Message>([^<]{1,500})")
 _CHALLENGE = re.compile(r"\b(error|error_description|scope)=\"([^\"]{1,300})\"")
-_LOGIN = re.compile(r"log-?in|sign-?in|/sso|/auth|saml|oauth", re.IGNORECASE)
+_CREDENTIALS = (Kind.CREDENTIAL, Kind.FORBIDDEN)
+# GitHub says in headers which scopes a call wants.
+_SCOPE_HEADERS = ("x-accepted-oauth-scopes",)
+_LOGIN = re.compile(r"log-?in\b|sign-?in\b|/sso\b|/auth(?:\b|orize)|saml|oauth", re.IGNORECASE)
+_LIMITS = (Kind.RATE_LIMITED, Kind.OVERLOADED)
 _PER_PERIOD = re.compile(r"per ?day|per ?month|daily|monthly", re.IGNORECASE)
-_NOTHING_DONE = {501, 505}
+_IDEMPOTENCY = re.compile(r"idempoten", re.IGNORECASE)
+# What names itself by its body alone; elsewhere the status knows better.
+_WORDY = (400, 402, 403, 413, 422, 429)
+_NOTHING_DONE = (501, 505)
 _SERVER_ERRORS, _CLIENT_ERRORS, _REDIRECTS, _LAST = 500, 400, 300, 600
 _CODES_MAX = 20
-_VOICED = ("urllib.HTTPError",)  # their status is called `code`
+_NAMES = ("status_code", "status", "http_status", "statusCode", "http_code", "status_int")
+_CODE_NAMES = ("code", "error_code", "codeName", "error")  # where clients keep the code of the body
+_UNREADABLE = "Bad status line"
+# Their status is called `code`; elsewhere a `code` may be anything.
+_VOICED = frozenset(
+    (
+        "urllib.HTTPError",
+        "google.GoogleAPICallError",
+        "tornado.HTTPError",
+        "tornado.HTTPClientError",
+    )
+)
 
 
-class Answer:
+class Answer(Struct, frozen=True):
     """One HTTP answer as far as it tells why."""
 
-    __slots__ = ("body", "codes", "headers", "host", "meaning", "status")
-
-    def __init__(self, status: int, *, headers: Mapping[str, str], body: str, host: str) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
-        self.host = host
-        self.meaning = json_of(body)
-        self.codes = list(islice(codes_in(self.meaning, body), _CODES_MAX))
+    status: int
+    headers: Mapping[str, str]
+    body: str
+    host: str
+    meaning: object
+    codes: tuple[str, ...]
 
 
-def find(fault: Fault) -> Finding | None:
-    """Read a fault that carries an HTTP status."""
-    status = number(fault, "status_code", "status")
-    if status is None and any(name in _VOICED for name in called(fault)):
-        status = number(fault, "code")
-    if status is None or not _REDIRECTS <= status < _LAST:
-        return None
-    host = host_of(fault.url)
-    return read(
-        Answer(status, headers=headers(fault), body=body(fault) or fault.message, host=host)
+def answer_of(
+    status: int, *, headers: Mapping[str, str] | None = None, body: str = "", host: str = ""
+) -> Answer:
+    """Read what an answer holds."""
+    meaning = json_of(body)
+    codes = islice(bodies.codes_in(meaning, body), _CODES_MAX)
+    return Answer(
+        status,
+        headers=headers or {},
+        body=body,
+        host=host,
+        meaning=meaning,
+        codes=tuple(codes) or (bodies.codes_shown(capped(body)) if meaning is None else ()),
     )
+
+
+def find(link: Link) -> Finding | None:
+    """Read a fault that carries an HTTP status."""
+    status = status_of(link)
+    if status is None:
+        return None
+    return _read(link, status)
+
+
+def status_of(link: Link) -> int | None:
+    """Return the status of the answer a fault carries, if it is one that says no."""
+    if "aiohttp" in link.packages and _UNREADABLE in link.message:
+        return None  # aiohttp says 400 where it could not read what came
+    status = number(link.fault, *_NAMES)
+    if status is None and not _VOICED.isdisjoint(link.names):
+        status = number(link.fault, "code")
+    return status if status is not None and _REDIRECTS <= status < _LAST else None
+
+
+def loose(link: Link) -> Finding | None:
+    """Read an exception whose `code` looks like a status, when nobody knows the exception better."""
+    code = number(link.fault, "code")
+    if code is None or not _CLIENT_ERRORS <= code < _LAST:
+        return None
+    return _read(link, code)
 
 
 def read(answer: Answer) -> Finding:
     """Say what an HTTP answer of 3xx, 4xx or 5xx means."""
+    found = verdict(answer)
+    code = found.code if found.code != str(answer.status) else ""
+    return replace(found, message=_message(answer, found.kind, code))
+
+
+def verdict(answer: Answer) -> Finding:
+    """Say what an answer means, without a sentence for it."""
     kind, code = _kind(answer)
-    limited = kind in (Kind.RATE_LIMITED, Kind.OVERLOADED)
+    limited = kind in _LIMITS
     return Finding(
         kind=kind,
-        message=_message(answer, code),
         code=code or str(answer.status),
         phase=Phase.RECEIVED,
         host=answer.host,
@@ -155,11 +156,13 @@ def read(answer: Answer) -> Finding:
     )
 
 
-def by_code(code: str) -> Kind | None:
-    """Return what a code word of an API means."""
-    bare = re.sub(r"[^a-z0-9]", "", code.lower())
-    found = next((kind for pattern, kind in CODES if pattern.search(bare)), None)
-    return model.by_code(code) or found
+def _read(link: Link, status: int) -> Finding:
+    said = body(link.fault) or link.message
+    answer = answer_of(status, headers=headers(link.fault), body=said, host=host_of(link.fault.url))
+    code = word(link.fault, *_CODE_NAMES)
+    if bodies.is_code(code):
+        answer = replace(answer, codes=(code, *answer.codes))
+    return read(answer)
 
 
 def by_status(status: int) -> Kind:
@@ -171,39 +174,6 @@ def by_status(status: int) -> Kind:
     return Kind.BAD_INPUT if status >= _CLIENT_ERRORS else Kind.OTHER
 
 
-def codes_in(value: object, text: str = "", *, depth: int = 5) -> Iterator[str]:
-    """Yield the code words of a decoded body, the most specific level first."""
-    if match := _XML_CODE.search(text):
-        yield match[1]
-    if depth == 0:
-        return
-    if rows := items(value):
-        yield from codes_in(rows[0], depth=depth - 1)
-    told = fields(value)
-    for key in ("error", "errors", "extensions", "details"):
-        yield from codes_in(told.get(key), depth=depth - 1)
-    for key in CODE_KEYS:
-        word = told.get(key)
-        if isinstance(word, str) and _CODE_WORD.fullmatch(word) and word not in _SAYS_NOTHING:
-            yield word.rpartition("#")[2].rpartition("/")[2]
-
-
-def reason_in(value: object, *, depth: int = 3) -> str:
-    """Return the sentence of a decoded body that says why."""
-    if isinstance(value, str):
-        return value
-    if depth == 0:
-        return ""
-    if rows := items(value):
-        return reason_in(rows[0], depth=depth - 1)
-    told = fields(value)
-    nested = reason_in(told.get("error"), depth=depth - 1)
-    if nested and isinstance(told.get("error"), Mapping):
-        return nested
-    found = (told.get(key) for key in REASON_KEYS)
-    return next((text for text in found if isinstance(text, str) and text), nested)
-
-
 def _kind(answer: Answer) -> tuple[Kind, str]:
     if answer.headers.get("cf-mitigated") == "challenge" or _is_bot_check(answer):
         return Kind.BOT_CHECK, ""
@@ -211,13 +181,13 @@ def _kind(answer: Answer) -> tuple[Kind, str]:
         if code.upper() == "RESOURCE_EXHAUSTED":
             lasting = _PER_PERIOD.search(answer.body)
             return (Kind.QUOTA if lasting else Kind.RATE_LIMITED), code
-        if kind := _fitting(by_code(code), answer.status):
+        if kind := _fitting(bodies.by_code(code), answer.status):
             return kind, code
     return _without_code(answer)
 
 
 def _without_code(answer: Answer) -> tuple[Kind, str]:
-    challenge = dict(_CHALLENGE.findall(answer.headers.get("www-authenticate", "")))
+    challenge = _challenge(answer)
     if challenge.get("error") == "insufficient_scope":
         return Kind.FORBIDDEN, "insufficient_scope"
     shown = answer.codes[0] if answer.codes else challenge.get("error", "")
@@ -226,17 +196,18 @@ def _without_code(answer: Answer) -> tuple[Kind, str]:
         return (Kind.LOGIN_PAGE if login else Kind.OTHER), shown
     if answer.status == 403 and _is_rate_limit(answer):  # noqa: PLR2004 -- GitHub's rate limit
         return Kind.RATE_LIMITED, shown
-    by_words = model.by_words(answer.body) if answer.status in (400, 402, 403, 413, 429) else None
-    return by_words or by_status(answer.status), shown
+    said = phrases.of_model(folded(answer.body)) if answer.status in _WORDY else None
+    return said or by_status(answer.status), shown
 
 
 def _fitting(kind: Kind | None, status: int) -> Kind | None:
     """Drop a code that says less than the status, or contradicts it."""
     if kind is Kind.BAD_INPUT and status != 402:  # noqa: PLR2004 -- a declined card is not our quota
         return None  # `invalid_request_error` stands in bodies of 400, 401, 404 and 429 alike
-    if kind is Kind.SERVER_ERROR and status < _SERVER_ERRORS:
+    if kind is Kind.SERVER_ERROR and by_status(status) is not Kind.SERVER_ERROR:
         return None
-    return kind
+    # A server that gave up waiting has answered; `timed_out` is for what never came.
+    return None if kind is Kind.TIMED_OUT else kind
 
 
 def _is_bot_check(answer: Answer) -> bool:
@@ -257,25 +228,43 @@ def _is_answer(answer: Answer, kind: Kind) -> bool:
     if not refused and answer.status not in _NOTHING_DONE:
         return False
     # A 409 about the idempotency key says that the first call is still under way, or came through.
-    return not (kind is Kind.CONFLICT and re.search(r"idempoten", answer.body, re.IGNORECASE))
+    return not (kind is Kind.CONFLICT and _IDEMPOTENCY.search(answer.body))
 
 
-def _message(answer: Answer, code: str) -> str:
+def _message(answer: Answer, kind: Kind, code: str) -> str:
     head = f"HTTP {answer.status}"
     if code and code != str(answer.status):
         head += f" {code}"
     if answer.host:
         head += f" from {answer.host}"
     reason = visible(_reason(answer), limit=500)
-    return f"{head}: {reason}" if reason and reason != code else head
+    told = f"{head}: {reason}" if reason and reason != code else head
+    needs = _needs(answer) if kind in _CREDENTIALS else ""
+    return f"{told} ({needs})" if needs and needs not in told else told
 
 
 def _reason(answer: Answer) -> str:
-    challenge = dict(_CHALLENGE.findall(answer.headers.get("www-authenticate", "")))
-    if match := _XML_MESSAGE.search(answer.body):
+    if match := bodies.XML_REASON.search(answer.body):
         return match[1]
-    if answer.body.lstrip().startswith("<"):
+    if answer.body[:100].lstrip().startswith("<"):
         return title_of(answer.body)
-    if said := reason_in(answer.meaning):
+    if said := bodies.reason_in(answer.meaning):
         return said
-    return challenge.get("error_description", "") or ("" if answer.meaning else answer.body)
+    described = _challenge(answer).get("error_description", "")
+    return described or ("" if answer.meaning else answer.body)
+
+
+def _needs(answer: Answer) -> str:
+    """Return what the server says a credential must be, so that a person knows which one to renew."""
+    scope = bodies.scope_in(answer.meaning) or next(
+        (answer.headers[name] for name in _SCOPE_HEADERS if answer.headers.get(name)), ""
+    )
+    asked = answer.headers.get("www-authenticate", "")
+    if asked:
+        return f"WWW-Authenticate: {visible(asked, limit=200)}"
+    return f"needs `{visible(scope, limit=100)}`" if scope else ""
+
+
+def _challenge(answer: Answer) -> Mapping[str, str]:
+    asked = answer.headers.get("www-authenticate", "")
+    return dict(_CHALLENGE.findall(asked)) if asked else {}

@@ -1,58 +1,15 @@
-"""What model providers say: codes, phrases, and the exceptions of their clients."""
+"""What model providers say: codes, phrases, and the exceptions of their clients.
+
+Rule: a stream that began with 200 may still end in an error; then only its code says which.
+"""
 
 import re
 
-from standpipe.actions import Fault
+from standpipe.outcomes.families import bodies
 from standpipe.outcomes.finding import Finding
 from standpipe.outcomes.outcome import Kind, Phase
-from standpipe.outcomes.reading import body, called, fields, json_of, word
+from standpipe.outcomes.reading import Link, body, fields, json_of, word
 
-# Codes are compared without case and punctuation: `insufficient_quota` is `InsufficientQuota`.
-CODES = {
-    "insufficientquota": Kind.QUOTA,
-    "billinghardlimitreached": Kind.QUOTA,
-    "billingnotactive": Kind.QUOTA,
-    "billingerror": Kind.QUOTA,
-    "creditbalancetoolow": Kind.QUOTA,
-    "overloadederror": Kind.OVERLOADED,
-    "engineoverloaded": Kind.OVERLOADED,
-    "modeloverloaded": Kind.OVERLOADED,
-    "contextlengthexceeded": Kind.CONTEXT_OVERFLOW,
-    "modelcontextwindowexceeded": Kind.CONTEXT_OVERFLOW,
-    "stringabovemaxlength": Kind.CONTEXT_OVERFLOW,
-    "requesttoolarge": Kind.CONTEXT_OVERFLOW,
-    "refusal": Kind.REFUSAL,
-    "contentfilter": Kind.REFUSAL,
-    "contentpolicyviolation": Kind.REFUSAL,
-    "responsibleaipolicyviolation": Kind.REFUSAL,
-    "modelnotfound": Kind.NOT_FOUND,
-    "invalidapikey": Kind.CREDENTIAL,
-    "authenticationerror": Kind.CREDENTIAL,
-    "permissionerror": Kind.FORBIDDEN,
-    "apierror": Kind.SERVER_ERROR,
-    "timeouterror": Kind.SERVER_ERROR,
-}
-PHRASES = (
-    (
-        re.compile(
-            r"maximum context length|prompt is too long|exceeds? (?:the )?context (?:limit|window)"
-            r"|context[_ ]length[_ ]exceeded|input is too long for|too many tokens in (?:the )?prompt",
-            re.IGNORECASE,
-        ),
-        Kind.CONTEXT_OVERFLOW,
-    ),
-    (
-        re.compile(
-            r"exceeded your current quota|insufficient_quota|credit balance is too low|billing hard limit"
-            r"|_spend_limit_|(?:monthly|daily) (?:\w+ )?(?:quota|spend|limit) (?:\w+ )?(?:exceeded|reached)"
-            r"|out of credits|payment required",
-            re.IGNORECASE,
-        ),
-        Kind.QUOTA,
-    ),
-    (re.compile(r"\boverloaded(?:_error)?\b", re.IGNORECASE), Kind.OVERLOADED),
-    (re.compile(r"content[_ ]filter|content management policy", re.IGNORECASE), Kind.REFUSAL),
-)
 _TYPES = {
     "pydantic_ai.ContentFilterError": Kind.REFUSAL,
     "pydantic_ai.IncompleteToolCall": Kind.CUT,
@@ -63,41 +20,59 @@ _TYPES = {
     "openai.APIResponseValidationError": Kind.SCHEMA,
     "anthropic.APIResponseValidationError": Kind.SCHEMA,
 }
-_PACKAGES = ("openai", "anthropic", "pydantic_ai")
+_PACKAGES = frozenset({"openai", "anthropic", "pydantic_ai"})
+# What Pydantic AI 2.68 says of an answer that is a page: the SDK hands it a text where it wants JSON.
+_PAGE = re.compile(r"<!doctype html|<html\b|expected json data", re.IGNORECASE)
+_TITLE = re.compile(r"<title[^>]{0,200}>([^<]{0,300})", re.IGNORECASE)
+_CUT = "ended without content or tool calls"
+_NO_KEY = re.compile(r"api_key|auth_token|credentials|authentication method", re.IGNORECASE)
 
 
-def find(fault: Fault) -> Finding | None:
+def find(link: Link) -> Finding | None:
     """Read the exceptions of model clients that carry no HTTP status."""
-    if fault.module.partition(".")[0] not in _PACKAGES:
+    if _PACKAGES.isdisjoint(link.packages):
         return None
-    for name in called(fault):
-        if name in _TYPES:
-            return _finding(_TYPES[name], fault, code=fault.type)
+    if found := _page(link) or _cut(link):
+        return found
+    if kind := next((_TYPES[name] for name in link.names if name in _TYPES), None):
+        return _finding(kind, link, code=link.fault.type)
     # An error event inside a 200 stream arrives as a plain APIError: only its code says what it is.
-    for code in (*_event_codes(fault), word(fault, "code"), word(fault, "type")):
-        if kind := by_code(code):
-            return _finding(kind, fault, code=code)
+    for code in (*_event_codes(link), word(link.fault, "code"), word(link.fault, "type")):
+        if kind := bodies.by_code(code):
+            return _finding(kind, link, code=code)
+    if link.fault.type in ("OpenAIError", "AnthropicError") and _NO_KEY.search(link.message):
+        return Finding(
+            kind=Kind.CREDENTIAL, message=link.message, code="no_key", phase=Phase.NOT_SENT
+        )
     return None
 
 
-def by_code(code: str) -> Kind | None:
-    """Return what a provider's code means."""
-    return CODES.get(re.sub(r"[^a-z0-9]", "", code.lower()))
+def _page(link: Link) -> Finding | None:
+    text = link.message if _PAGE.search(link.message) else body(link.fault)[:5_000]
+    if not _PAGE.search(text):
+        return None
+    title = _TITLE.search(text)
+    shown = f"`{' '.join(title[1].split())}`" if title else "no title"
+    return Finding(
+        kind=Kind.HTML,
+        message=f"a page came back where the model's answer was expected, {shown}: {link.message[:300]}",
+        code="html",
+        phase=Phase.RECEIVED,
+    )
 
 
-def by_words(text: str) -> Kind | None:
-    """Return what a provider's sentence means, where it means only one thing."""
-    return next((kind for pattern, kind in PHRASES if pattern.search(text)), None)
+def _cut(link: Link) -> Finding | None:
+    """Read that a stream ended before it said anything."""
+    cut = _CUT in link.message
+    return _finding(Kind.TRUNCATED, link, code=link.fault.type) if cut else None
 
 
-def _event_codes(fault: Fault) -> list[str]:
-    event = fields(json_of(body(fault)))
+def _event_codes(link: Link) -> list[str]:
+    event = fields(json_of(body(link.fault)))
     inner = fields(event.get("error")) or event
     values = (inner.get("code"), inner.get("type"))
     return [value for value in values if isinstance(value, str)]
 
 
-def _finding(kind: Kind, fault: Fault, *, code: str) -> Finding:
-    return Finding(
-        kind=kind, message=fault.message, code=code, phase=Phase.RECEIVED, answered=False
-    )
+def _finding(kind: Kind, link: Link, *, code: str) -> Finding:
+    return Finding(kind=kind, message=link.message, code=code, phase=Phase.RECEIVED)

@@ -6,12 +6,10 @@ Rule 2: a wrapper (`requests.ConnectionError`, `URLError`, `APIConnectionError`)
 
 import errno
 import re
-from itertools import islice
 
-from standpipe.actions import Fault
 from standpipe.outcomes.finding import Finding
 from standpipe.outcomes.outcome import Kind, Phase
-from standpipe.outcomes.reading import called, chain, host_of, number
+from standpipe.outcomes.reading import Link, chain, host_of, number
 
 NOT_SENT = (Kind.NOT_SENT, Phase.NOT_SENT)
 BAD_REQUEST = (Kind.BAD_INPUT, Phase.NOT_SENT)
@@ -65,6 +63,9 @@ TYPES = {
     "aiohttp.ClientPayloadError": CUT,
     "aiohttp.ServerTimeoutError": EXPIRED,
     "aiohttp.ClientOSError": BROKEN,
+    "aiohttp.ClientResponseError": BROKEN,  # with a status it is an answer, and `http` has read it
+    "aiohttp.ClientConnectionResetError": BROKEN,
+    "aiohttp.InvalidUrlClientError": BAD_REQUEST,
     "http.RemoteDisconnected": BROKEN,
     "http.IncompleteRead": CUT,
     "http.BadStatusLine": BROKEN,
@@ -80,6 +81,8 @@ TYPES = {
     "builtins.TimeoutError": EXPIRED,
     "socket.timeout": EXPIRED,
     "asyncio.TimeoutError": EXPIRED,
+    "asyncio.IncompleteReadError": CUT,
+    "builtins.EOFError": (Kind.TRUNCATED, Phase.UNKNOWN),
     "concurrent.TimeoutError": EXPIRED,
     "subprocess.TimeoutExpired": EXPIRED,
     "anthropic.APITimeoutError": EXPIRED,
@@ -91,6 +94,9 @@ WRAPPERS = {
     "openai.APITimeoutError": EXPIRED,
     "anthropic.APITimeoutError": EXPIRED,
     "requests.ConnectionError": (Kind.SERVER_ERROR, Phase.UNKNOWN),
+    "stripe.APIConnectionError": (Kind.SERVER_ERROR, Phase.UNKNOWN),
+    "elastic_transport.ConnectionError": (Kind.SERVER_ERROR, Phase.UNKNOWN),
+    "redis.ConnectionError": (Kind.SERVER_ERROR, Phase.UNKNOWN),
     "urllib3.MaxRetryError": (Kind.SERVER_ERROR, Phase.UNKNOWN),
     "urllib.URLError": (Kind.SERVER_ERROR, Phase.UNKNOWN),
     "ssl.SSLError": (Kind.SERVER_ERROR, Phase.UNKNOWN),
@@ -120,45 +126,54 @@ WORDS = (
     (re.compile(r"RemoteDisconnected|Connection reset|Connection aborted|Broken pipe"), BROKEN),
     (re.compile(r"\btimed out\b"), EXPIRED),
 )
+_NETWORKS = frozenset(
+    {"httpx", "httpcore", "requests", "urllib", "urllib3", "aiohttp", "http", "ssl", "openai", "anthropic", "stripe",
+     "elastic_transport", "redis"}
+)  # fmt: skip
 _INCOMPLETE = re.compile(r"incomplete|complete message body", re.IGNORECASE)
 
 
-def find(fault: Fault) -> Finding | None:
+def find(link: Link) -> Finding | None:
     """Read a fault of a network library, or an OSError of the network."""
-    names = list(called(fault))
-    if "aiohttp.ContentTypeError" in names:
-        kind = Kind.HTML if "text/html" in fault.message else Kind.SCHEMA
-        return _finding(fault, (kind, Phase.RECEIVED))
-    wrapper = next((WRAPPERS[name] for name in names[:1] if name in WRAPPERS), None)
-    if wrapper is not None:
-        return _unwrapped(fault, wrapper)
-    code = number(fault, "errno")
+    if not _NETWORKS.isdisjoint(link.packages):
+        if "aiohttp.ContentTypeError" in link.names:
+            kind = Kind.HTML if "text/html" in link.message else Kind.SCHEMA
+            return _finding(link, (kind, Phase.RECEIVED))
+        if link.names[0] in WRAPPERS:
+            return _unwrapped(link, WRAPPERS[link.names[0]])
+    code = number(link.fault, "errno")
     if code in ERRNOS:
-        return _finding(fault, ERRNOS[code], code=errno.errorcode[code])
-    verdict = next((TYPES[name] for name in names if name in TYPES), None)
+        return _finding(link, ERRNOS[code], code=errno.errorcode[code])
+    verdict = next((TYPES[name] for name in link.names if name in TYPES), None)
     if verdict is None:
         return None
-    if verdict is BROKEN and _INCOMPLETE.search(fault.message):
+    if verdict is BROKEN and _INCOMPLETE.search(link.message):
         verdict = CUT
-    return _finding(fault, verdict)
+    return _finding(link, verdict)
 
 
-def _unwrapped(fault: Fault, otherwise: tuple[Kind, Phase]) -> Finding:
-    for inner in islice(chain(fault), 1, None):
+def by_errno(number_: int) -> Kind | None:
+    """Return what an error number of the network means."""
+    verdict = ERRNOS.get(number_)
+    return verdict[0] if verdict else None
+
+
+def _unwrapped(link: Link, otherwise: tuple[Kind, Phase]) -> Finding:
+    for inner in chain(link.fault)[1:]:
         if (found := find(inner)) is not None:
             return found
-    said = (verdict for pattern, verdict in WORDS if pattern.search(fault.message))
-    return _finding(fault, next(said, otherwise))
+    said = (verdict for pattern, verdict in WORDS if pattern.search(link.message))
+    return _finding(link, next(said, otherwise))
 
 
-def _finding(fault: Fault, verdict: tuple[Kind, Phase], *, code: str = "") -> Finding:
+def _finding(link: Link, verdict: tuple[Kind, Phase], *, code: str = "") -> Finding:
     kind, phase = verdict
-    host = host_of(fault.url)
-    where = f" ({host})" if host and host not in fault.message else ""
+    host = host_of(link.fault.url)
+    where = f" ({host})" if host and host not in link.message else ""
     return Finding(
         kind=kind,
-        message=f"{fault.type}: {fault.message or _SAID[kind]}{where}",
-        code=code or fault.type,
+        message=f"{link.fault.type}: {link.message or _SAID[kind]}{where}",
+        code=code or link.fault.type,
         phase=phase,
         host=host,
     )

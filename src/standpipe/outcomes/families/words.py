@@ -1,163 +1,270 @@
-"""Words, the last resort: a status in a sentence, then phrases that mean one thing.
+"""Words, the last resort: numbers in a sentence, code words in it, then phrases.
 
-Rule 1: addresses and paths are taken out first. `/quota/expired-token` says nothing about a quota.
-Rule 2: a phrase, never a single word that could be somebody's file name.
+Rule 1: a number counts only beside the word that says what it is; `took 500 ms` is no status.
+Rule 2: a structured code inside a sentence is read before the sentence.
 """
 
+import errno
 import re
+from collections.abc import Callable
 
-from standpipe.actions import Fault
-from standpipe.outcomes.families import http, model
+from msgspec.structs import replace
+
+from standpipe.outcomes.families import bodies, database, grpc, http, mail, mcp, phrases, transport
 from standpipe.outcomes.finding import Finding
+from standpipe.outcomes.lexicon import folded
 from standpipe.outcomes.outcome import Kind, Phase
+from standpipe.outcomes.reading import Link, capped
 
-_PLACES = re.compile(
-    r"\b[a-z][a-z0-9+.-]{1,15}://[^\s'\"<>]+|(?<![\w/])/[^\s'\",:;()]+", re.IGNORECASE
-)
-_STATUS = re.compile(
-    r"(?:\bHTTP(?:/[\d.]{1,3})?(?: Error| status)?|\bstatus(?: ?code)?|\berror code|\b(?:client|server) error)"
-    r"\W{0,3}([45]\d\d)\b",
-    re.IGNORECASE,
-)
+# Exit codes of the shell itself, which say more than the words of the program.
 EXITS = {
     124: Kind.TIMED_OUT,  # timeout(1)
     126: Kind.ENVIRONMENT,  # found, but may not be run
     127: Kind.ENVIRONMENT,  # command not found
     137: Kind.ENVIRONMENT,  # 128 + SIGKILL: the out-of-memory killer
 }
-_EXIT = re.compile(r"\(exit code (\d{1,3})\)|non-zero exit status (-?\d{1,3})")
-_CURL = re.compile(r"curl: \((\d{1,2})\)")
-_CURL_CODES = {
+# What this machine refuses; `process` reads the same numbers from exceptions.
+ERRNOS = {
+    errno.ENOENT: Kind.NOT_FOUND,
+    errno.ENOTDIR: Kind.NOT_FOUND,
+    errno.EEXIST: Kind.CONFLICT,
+    errno.EBUSY: Kind.CONFLICT,
+    errno.ENOTEMPTY: Kind.CONFLICT,
+    errno.EADDRINUSE: Kind.CONFLICT,
+    errno.EISDIR: Kind.BAD_INPUT,
+    errno.EINVAL: Kind.BAD_INPUT,
+    errno.ENAMETOOLONG: Kind.BAD_INPUT,
+    errno.ELOOP: Kind.BAD_INPUT,
+    errno.EXDEV: Kind.BAD_INPUT,
+    errno.EFBIG: Kind.ENVIRONMENT,
+    errno.ENOSPC: Kind.ENVIRONMENT,
+    errno.EDQUOT: Kind.ENVIRONMENT,
+    errno.EROFS: Kind.ENVIRONMENT,
+    errno.EMFILE: Kind.ENVIRONMENT,
+    errno.ENFILE: Kind.ENVIRONMENT,
+    errno.ENOMEM: Kind.ENVIRONMENT,
+    errno.EACCES: Kind.ENVIRONMENT,
+    errno.EPERM: Kind.ENVIRONMENT,
+    errno.EIO: Kind.ENVIRONMENT,
+    errno.ENOEXEC: Kind.ENVIRONMENT,
+    errno.ETXTBSY: Kind.ENVIRONMENT,
+}
+# Names of Python's own that stand in a text, and that are no code word of anybody else.
+TYPES = {
+    "FileNotFoundError": Kind.NOT_FOUND,
+    "NotADirectoryError": Kind.NOT_FOUND,
+    "FileExistsError": Kind.CONFLICT,
+    "IsADirectoryError": Kind.BAD_INPUT,
+    "PermissionError": Kind.ENVIRONMENT,
+    "ModuleNotFoundError": Kind.ENVIRONMENT,
+    "ImportError": Kind.ENVIRONMENT,
+    "MemoryError": Kind.ENVIRONMENT,
+}
+CURL = {
+    1: (Kind.BAD_INPUT, Phase.NOT_SENT),
     3: (Kind.BAD_INPUT, Phase.NOT_SENT),
     5: (Kind.NOT_SENT, Phase.NOT_SENT),
     6: (Kind.NOT_SENT, Phase.NOT_SENT),
     7: (Kind.NOT_SENT, Phase.NOT_SENT),
+    9: (Kind.FORBIDDEN, Phase.UNKNOWN),
+    16: (Kind.SERVER_ERROR, Phase.SENT),
+    18: (Kind.TRUNCATED, Phase.RECEIVED),
+    23: (Kind.ENVIRONMENT, Phase.RECEIVED),
     28: (Kind.TIMED_OUT, Phase.UNKNOWN),
     35: (Kind.NOT_SENT, Phase.NOT_SENT),
+    37: (Kind.NOT_FOUND, Phase.NOT_SENT),
+    51: (Kind.NOT_SENT, Phase.NOT_SENT),
     52: (Kind.SERVER_ERROR, Phase.SENT),
+    55: (Kind.SERVER_ERROR, Phase.SENT),
     56: (Kind.SERVER_ERROR, Phase.SENT),
+    58: (Kind.ENVIRONMENT, Phase.NOT_SENT),
     60: (Kind.NOT_SENT, Phase.NOT_SENT),
     67: (Kind.CREDENTIAL, Phase.UNKNOWN),
+    77: (Kind.ENVIRONMENT, Phase.NOT_SENT),
+    78: (Kind.NOT_FOUND, Phase.UNKNOWN),
+    92: (Kind.SERVER_ERROR, Phase.SENT),
+    97: (Kind.NOT_SENT, Phase.NOT_SENT),
 }
-_RPC = re.compile(r"(?<!\d)-32(\d{3})\b")
-_RPC_CODES = {
-    "700": Kind.BAD_INPUT,
-    "600": Kind.BAD_INPUT,
-    "601": Kind.UNKNOWN_TOOL,
-    "602": Kind.BAD_INPUT,
-    "603": Kind.SERVER_ERROR,
-}
-PHRASES: tuple[tuple[re.Pattern[str], Kind], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), kind)
-    for pattern, kind in (
-        (r"command not found|: \d{1,4}: \S{1,200}: not found|no module named", Kind.ENVIRONMENT),
-        (r"no space left on device|read-only file system|too many open files", Kind.ENVIRONMENT),
-        (r"cannot allocate memory|out of memory|disk quota exceeded", Kind.ENVIRONMENT),
-        (
-            (
-                r"could not resolve host|name or service not known|temporary failure in name resolution"
-                r"|connection refused|no route to host|network is unreachable|couldn't connect to server"
-                r"|getaddrinfo (?:failed|enotfound)|econnrefused|certificate verify failed"
-            ),
-            Kind.NOT_SENT,
-        ),
-        (
-            (
-                r"(?:token|session|credentials?|key|jwt|signature) (?:has |have |is |are )?(?:expired|revoked)"
-                r"|expired (?:access |api |auth )?(?:token|credentials?)|invalid[_ ](?:auth\b|api[_ -]?key|x-api-key|token|credentials)"
-                r"|token_(?:expired|revoked)|\bNOAUTH\b|\bUNAUTHENTICATED\b|bad credentials"
-                r"|authentication (?:failed|required)|not authenticated|\bunauthorized\b|expiredtoken"
-            ),
-            Kind.CREDENTIAL,
-        ),
-        (
-            r"access ?denied|permission[_ ]denied|\bforbidden\b|not (?:allowed|authorized) to|insufficient (?:scope|permission)",
-            Kind.FORBIDDEN,
-        ),
-        (
-            r"rate[ _]limit(?:ed| reached| exceeded|$|\b)|too many requests|throttl(?:ed|ing)|ratelimited",
-            Kind.RATE_LIMITED,
-        ),
-        (
-            r"service unavailable|temporarily unavailable|server is busy|\bSlowDown\b",
-            Kind.OVERLOADED,
-        ),
-        (r"internal server error|bad gateway|gateway time-?out", Kind.SERVER_ERROR),
-        (r"connection reset|connection aborted|broken pipe|server disconnected", Kind.SERVER_ERROR),
-        (r"\btimed out\b|deadline exceeded|timeout (?:expired|exceeded)|etimedout", Kind.TIMED_OUT),
-        (
-            (
-                r"duplicate key|unique constraint|already exists|version conflict|stale version|edit conflict|etag mismatch"
-                r"|was modified by|merge conflict"
-            ),
-            Kind.CONFLICT,
-        ),
-        (r"unknown tool|tool not found|no tool named|unknown method", Kind.UNKNOWN_TOOL),
-        (
-            (
-                r"no such file|no such (?:table|key|user|order|record|object|bucket|host|column)|\bnot found\b|does not exist"
-                r"|doesn't exist|did not match any|cannot find|could not find|not exist\b|\benoent\b"
-            ),
-            Kind.NOT_FOUND,
-        ),
-        (
-            (
-                r"^usage:|\nusage:|invalid (?:argument|parameter|option|value)|unrecognized (?:argument|option)"
-                r"|missing (?:required )?(?:argument|parameter|field)|validation error|is required\b|unknown option"
-            ),
-            Kind.BAD_INPUT,
-        ),
-    )
+_NUMBER = re.compile(r"[45]\d\d(?![\d.]\d|\d)")
+_PUNCTUATION = " :=!'\"(["
+_LABELS = (
+    "http",
+    "status",
+    "code",
+    "http error",
+    "client error",
+    "server error",
+    "http/1.0",
+    "http/1.1",
+    "http/2",
+    "http/3",
 )
+_COPULAS = (" was", " is", " of")
+_AFTER = re.compile(
+    r"[ :)\]-]{1,3}(?:client error|server error|bad request|unauthori[sz]ed|payment required|forbidden|not found"
+    r"|method not allowed|not acceptable|request time-?out|conflict|gone\b|precondition|payload too large|request entity"
+    r"|unsupported media|unprocessable|locked\b|too many requests|internal server|not implemented|bad gateway"
+    r"|service unavailable|service temporarily|gateway time-?out|unavailable\b)"
+)
+# `returned 404` is a status, `returned 404 rows` and `error: 500 items failed` are counts.
+_WEAK = ("error", "returned", "responded", "answered", "replied", "got", "received", "with")
+_END = re.compile(
+    r"\s{0,3}(?:$|[.,;:!)\n(\"']|(?:for|from|on|when|while|at|after|error|response|status)\b)"
+)
+_ENHANCED = re.compile(r"[ -][45]\.\d{1,3}\.\d{1,3}\b")
+_EXIT = re.compile(
+    r"\(exit code (\d{1,3})\)|(?:non-zero exit (?:status|code)|exit(?:ed with)? (?:code|status)|exit status):? (-?\d{1,3})\b"
+)
+_CURL = re.compile(r"curl: \((\d{1,2})\)")
+_ERRNO = re.compile(r"\[(?:errno|winerror) (\d{1,5})\]")
+_ERRNO_NAME = re.compile(r"E(?:AI_AGAIN|[A-Z]{3,14})(?![A-Za-z_])")
+_ERRNO_NAMES = {name: number for number, name in errno.errorcode.items()} | {
+    "ENOTFOUND": errno.ECONNREFUSED,  # what Node calls a name that does not resolve
+    "EAI_AGAIN": errno.ECONNREFUSED,
+}
+_STATED = ("sqlstate", "code: ", "error 1")
+# PostgreSQL's `SQLSTATE: 23505`, MySQL's `ERROR 1045 (28000)`, asyncpg's and Node's `code: 23505`.
+_SQLSTATE = re.compile(
+    r"sqlstate\W{0,4}([0-9a-z]{5})\b|error \d{4} \(([0-9a-z]{5})\)|code: (\d[0-9a-z]{4})\b"
+)
+_LEADING = re.compile(r"([A-Z]{4,20}) ")  # how Redis opens what it refuses
+_VAGUE = (Kind.BAD_INPUT, Kind.SERVER_ERROR)
+_PERMISSION = "permission denied"
+_CLASS = re.compile(r"\b[A-Z][a-z]\w{3,60}")
+_CLASS_ENDS = ("Exception", "Error", "Fault", "Failure", "Denied", "Exceeded")
 
 
-def find(fault: Fault) -> Finding | None:
+def numbers(link: Link) -> Finding | None:
+    """Read the numbers and code words in the message of a fault."""
+    return _first(_STRUCTURED, link.message, f"{link.fault.type}: {link.message}")
+
+
+def find(link: Link) -> Finding | None:
     """Read a fault by what its message says."""
-    return in_text(fault.message, message=f"{fault.type}: {fault.message}")
+    return _first(_SAID, link.message, f"{link.fault.type}: {link.message}")
 
 
 def in_text(text: str, *, message: str = "") -> Finding | None:
     """Read a sentence."""
-    bare = _bare(text)
-    shown = message or text
-    if match := _STATUS.search(bare):
-        answer = http.Answer(int(match[1]), headers={}, body=bare, host="")
-        found = http.read(answer)
-        return Finding(
-            kind=found.kind,
-            message=shown,
-            code=match[1],
-            phase=Phase.RECEIVED,
-            retry_after_seconds=found.retry_after_seconds,
-            answered=found.answered,
-        )
-    if (match := _CURL.search(bare)) and int(match[1]) in _CURL_CODES:
-        kind, phase = _CURL_CODES[int(match[1])]
+    return _first((*_STRUCTURED, *_SAID), capped(text), message or text)
+
+
+def by_words(text: str) -> Kind | None:
+    """Return the kind that the words of `text` mean, if they mean one."""
+    found = in_text(text)
+    return None if found is None or found.kind is Kind.ERROR_TEXT else found.kind
+
+
+def exit_code(text: str) -> int | None:
+    """Return the exit code a text tells, as shells and our own tools write it."""
+    match = _EXIT.search(text) if "exit" in text else None
+    return int(match[1] or match[2]) if match else None
+
+
+def _first(readers: tuple["Reader", ...], text: str, shown: str) -> Finding | None:
+    bare = folded(text)
+    for reader in readers:
+        if found := reader(text, bare, shown):
+            return found
+    return None
+
+
+def _by_status(text: str, bare: str, shown: str) -> Finding | None:
+    for match in _NUMBER.finditer(bare):
+        start, end = match.span()
+        before, after = bare[max(0, start - 32) : start], bare[end : end + 32]
+        if before[-1:].isalnum() or before[-1:] in (".", "_"):
+            continue
+        if _ENHANCED.match(after):
+            return mail.replied(int(match[0]), bare[start:], shown)
+        if _is_status(before, after):
+            return _status(int(match[0]), text, shown)
+    return None
+
+
+def _is_status(before: str, after: str) -> bool:
+    label = before.rstrip(_PUNCTUATION)
+    if label.endswith(_COPULAS):
+        label = label.rpartition(" ")[0]
+    if label.endswith(_LABELS) or _AFTER.match(after):
+        return True
+    return label.endswith(_WEAK) and _END.match(after) is not None
+
+
+def _status(status: int, text: str, shown: str) -> Finding:
+    return replace(http.verdict(http.answer_of(status, body=text)), message=shown)
+
+
+def _by_number(text: str, bare: str, shown: str) -> Finding | None:
+    """Read numbers that come with the name of who counts them."""
+    if "curl: (" in bare and (match := _CURL.search(bare)) and int(match[1]) in CURL:
+        kind, phase = CURL[int(match[1])]
         return Finding(kind=kind, message=shown, code=f"curl {match[1]}", phase=phase)
+    state = _SQLSTATE.search(bare) if any(said in bare for said in _STATED) else None
+    if state and (found := database.by_state((state[1] or state[2] or state[3]).upper(), shown)):
+        return found
+    if "-32" in bare and (found := mcp.in_text(bare, shown)):
+        return found
+    return _by_errno(text, bare, shown)
+
+
+def _by_errno(text: str, bare: str, shown: str) -> Finding | None:
+    match = _ERRNO.search(bare) if "[errno" in bare or "[winerror" in bare else None
+    number = int(match[1]) if match else None
+    if number is None:
+        names = (match for match in _ERRNO_NAME.finditer(text) if _starts(text, match.start()))
+        numbered = (_ERRNO_NAMES.get(match[0]) for match in names)
+        number = next((found for found in numbered if found), None)
+    if number is None:
+        return None
+    kind = transport.by_errno(number) or ERRNOS.get(number)
+    return Finding(kind=kind, message=shown, code=errno.errorcode[number]) if kind else None
+
+
+def _starts(text: str, position: int) -> bool:
+    return position == 0 or not (text[position - 1].isalnum() or text[position - 1] == "_")
+
+
+def _by_code(text: str, _: str, shown: str) -> Finding | None:
+    """Read the code words of a body that stands inside the sentence."""
+    if found := grpc.in_text(text, shown):
+        return found
+    kinds = [
+        (kind, code) for code in _codes(text) if (kind := TYPES.get(code) or bodies.by_code(code))
+    ]
+    # `invalid_request_error` and `server_error` stand beside sentences that say more.
+    sure = next(((kind, code) for kind, code in kinds if kind not in _VAGUE), None)
+    return Finding(kind=sure[0], message=shown, code=sure[1]) if sure else None
+
+
+def _by_vague_code(text: str, _: str, shown: str) -> Finding | None:
+    found = ((bodies.by_code(code), code) for code in _codes(text))
+    kind, code = next(((kind, code) for kind, code in found if kind), (None, ""))
+    return Finding(kind=kind, message=shown, code=code) if kind else None
+
+
+def _codes(text: str) -> tuple[str, ...]:
+    codes = bodies.codes_shown(text)
+    if any(end in text for end in _CLASS_ENDS):
+        codes += tuple(name for name in _CLASS.findall(text) if name.endswith(_CLASS_ENDS))
+    leading = _LEADING.match(text)
+    return (*codes, leading[1]) if leading else codes
+
+
+def _by_phrase(text: str, bare: str, shown: str) -> Finding | None:
     code = exit_code(bare)
-    kind = EXITS.get(code or 0) or by_words(text) or (Kind.ERROR_TEXT if code else None)
+    kind = EXITS.get(code or 0) or phrases.kind_of(bare)
+    if kind is Kind.FORBIDDEN and code and _PERMISSION in bare:
+        kind = Kind.ENVIRONMENT  # a program that met EACCES says it in these words
+    if kind is None and code and (found := _by_vague_code(text, bare, shown)):
+        return found
+    kind = kind or (Kind.ERROR_TEXT if code else None)
     if kind is None:
         return None
     return Finding(kind=kind, message=shown, code="" if code is None else str(code))
 
 
-def exit_code(text: str) -> int | None:
-    """Return the exit code a text tells, as shells and our own tools write it."""
-    match = _EXIT.search(text)
-    return int(match[1] or match[2]) if match else None
-
-
-def by_words(text: str) -> Kind | None:
-    """Return the kind that the words of `text` mean, if they mean one."""
-    bare = _bare(text)
-    if (match := _CURL.search(bare)) and int(match[1]) in _CURL_CODES:
-        return _CURL_CODES[int(match[1])][0]
-    if (match := _RPC.search(bare)) and match[1] in _RPC_CODES:
-        return _RPC_CODES[match[1]]
-    if kind := model.by_words(bare):
-        return kind
-    return next((kind for pattern, kind in PHRASES if pattern.search(bare)), None)
-
-
-def _bare(text: str) -> str:
-    return _PLACES.sub(" ", text[:4_000])
+Reader = Callable[[str, str, str], Finding | None]
+# In this order; the first that finds something decides.
+_STRUCTURED: tuple[Reader, ...] = (_by_status, _by_number, _by_code)
+_SAID: tuple[Reader, ...] = (_by_phrase, _by_vague_code)
