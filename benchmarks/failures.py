@@ -17,6 +17,8 @@ cause      the root cause stands in what the caller is told
 
 --beside takes the rows of the peers from an earlier --json FILE, to measure only Standpipe again.
 
+All of it takes about an hour on two idle cores, --quick half of that.
+
 Every figure of the goal is judged below the tables. What is missed is printed as missed.
 """
 

@@ -135,7 +135,7 @@ SCENARIOS = (
              limits=Limits(), cause=r"\b404\b|not.found|no such customer"),
     Scenario(name="loop", title="a loop without errors", limits=Limits(told_in_time=False),
              fault=lambda _: Fault.ok('{"status": "pending"}'),
-             cause=r"loop|cycle|same (call|answer|result|way)|no.progress|repeat"),
+             cause=r"same (call|arguments|answer|result|way)|no.progress|\brepeat"),
     Scenario(name="silent", title="the model is silent", fault=_fine, silent=True,
              styles=RAISE, cause=rf"{_TIMEOUT}|silent", limits=Limits()),
     Scenario(name="model-401", title="the model's provider: 401", trouble=Kind.CREDENTIAL,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from standpipe.actions import Action, Done, Tool
+from standpipe.actions import Action, Done, Result, Tool
 from standpipe.execution.executor import Executor
 from standpipe.governor.recovery import Recovery, Refresh, Retry, Wait
 from standpipe.ids import alternate_id
@@ -33,7 +33,7 @@ class Gate:
     async def perform(self, action: Action) -> Outcome:
         """Perform `action` and tell what became of it; asked again, tell the same."""
         while isinstance(await self.admit(action), Allow):
-            key, paused = self.record.key(action), await self.record.outlook.refusals.paused()
+            key, paused = self.record.key(action), await self.record.paused()
             done = await self.executor.attempt(action, key=key, paused=paused)
             if not await self.follow(action, await self.settle(action, done)):
                 break
@@ -75,16 +75,16 @@ class Gate:
     async def clear_up(self, action: Action) -> Step:
         """Find out what an attempt nobody saw the end of came to; then return what may happen next."""
         match step := self.record.next(action):
-            case Reconcile(attempt):
+            case Reconcile(attempt) if await self.record.hold_off(action):
                 await self.record.doubts.let_it_arrive(action)
-                found = await self.executor.verify(action, key=self.record.key(action))
+                found = await self.verify(action)
                 await self.record.doubts.verified(
                     action, attempt, found, await self.executor.left_over()
                 )
             case Doubt(attempt):
                 await self.record.doubts.doubt(action, attempt)
             case Settle() as said:
-                found = await self.executor.verify(action, key=self.record.key(action))
+                found = await self.verify(action)
                 await self.record.doubts.answered(
                     action, said, found, await self.executor.left_over()
                 )
@@ -93,6 +93,11 @@ class Gate:
             case _:
                 return step
         return self.record.next(action)
+
+    async def verify(self, action: Action) -> Result:
+        """Ask the other side whether it happened."""
+        key, paused = self.record.key(action), await self.record.paused()
+        return await self.executor.verify(action, key=key, paused=paused)
 
     def instead(self, action: Action, name: str) -> Action:
         """Return the same call of another tool, as an action of its own."""

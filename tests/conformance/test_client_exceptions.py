@@ -6,7 +6,7 @@ import anthropic
 import httpx2
 import openai
 import pytest
-from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, UnexpectedModelBehavior
 
 from standpipe.actions import Effect, Raised, Tool
 from standpipe.adapters.providers import fault_of
@@ -73,3 +73,26 @@ def test_connection_errors_of_providers_keep_the_phase_of_what_they_wrap(
     failed = classify(ASK, fault)
     assert (failed.kind, failed.phase) == (kind, phase)
     assert isinstance(judge(PAY, Raised(fault)), Failed if phase is Phase.NOT_SENT else Unknown)
+
+
+# What Pydantic AI 2.68 makes of a page with status 200, through a client that does not look for pages.
+NO_JSON = "Invalid response from openai chat completions endpoint, expected JSON data"
+SHOWN = (
+    "Expected a JSON response, got: '<!DOCTYPE html><html><head><title>Proxy</title></head></html>'"
+)
+NO_EVENT = "Streamed response ended without content or tool calls"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (UnexpectedModelBehavior(NO_JSON), Kind.HTML),
+        (ModelAPIError("gpt", SHOWN), Kind.HTML),
+        (UnexpectedModelBehavior(NO_EVENT), Kind.TRUNCATED),
+    ],
+)
+def test_a_page_or_nothing_instead_of_a_model_is_no_answer_of_it(
+    error: BaseException, kind: Kind
+) -> None:
+    failed = classify(ASK, fault_of(error))
+    assert (failed.kind, failed.phase) == (kind, Phase.RECEIVED)

@@ -43,7 +43,10 @@ class Outside(ScriptedExecutor):
         self.ledger.setdefault(action.tool.name, []).append(key)
         return Done(Returned(f"receipt {key}"))
 
-    async def verify(self, action: Action, *, key: str) -> Result:
+    async def verify(
+        self, action: Action, *, key: str, paused: Mapping[str, float] | None = None
+    ) -> Result:
+        del paused
         if not action.tool.verify:
             return Returned(None)
         return Returned(f"receipt {key}" if key in self.ledger.get(action.tool.name, ()) else False)

@@ -42,10 +42,10 @@ relaxed = settings(max_examples=40, deadline=None, suppress_health_check=[Health
 @given(
     lines=st.lists(results, min_size=12, max_size=12),
     effect=st.sampled_from(list(Effect)),
-    refresh=st.booleans(),
+    refresh=st.sampled_from(("", "renew_token")),
 )
 async def test_no_script_of_failures_makes_more_than_the_allowed_attempts(
-    lines: list[object], effect: Effect, refresh: bool
+    lines: list[object], effect: Effect, refresh: str
 ) -> None:
     tool = Tool(name="x", effect=effect, origin="home", policy="allow", control=(), refresh=refresh)
     gate, executor = await open_gate({"x": tool}, {"x": lines})

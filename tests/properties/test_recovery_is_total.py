@@ -31,7 +31,7 @@ TOOLS = st.builds(
     Tool,
     name=st.just("look"),
     effect=st.sampled_from(Effect),
-    refresh=st.booleans(),
+    refresh=st.sampled_from(("", "renew_token")),
     same_way=st.none() | st.integers(1, 5),
 )
 SITUATIONS = st.fixed_dictionaries(
@@ -61,7 +61,7 @@ def test_every_failure_has_exactly_one_recovery_with_its_reason(
 
 def test_a_once_effect_that_was_sent_is_never_repeated() -> None:
     # Every case instead of a sample: the dangerous ones are too few to be met by chance.
-    tool = Tool(name="send", effect=Effect.ONCE, refresh=True)
+    tool = Tool(name="send", effect=Effect.ONCE, refresh="renew_token")
     for kind, phase, code, attempt, seen, others in product(
         Kind, Phase, ("", "127", "502"), (1, 2, 3, 4, 5), (1, 2), ((), ("other",))
     ):

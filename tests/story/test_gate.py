@@ -266,7 +266,7 @@ async def test_a_declared_alternate_is_tried_below_the_model_and_recorded_as_suc
 
 
 async def test_a_rejected_credential_is_refreshed_once_and_then_put_to_a_human() -> None:
-    tool = Tool(name="read_page", effect=Effect.READ, origin="home", refresh=True)
+    tool = Tool(name="read_page", effect=Effect.READ, origin="home", refresh="renew_token")
     gate, executor = await open_gate(
         {"read_page": tool}, {"read_page": [http(401, "token_expired"), "text"]}
     )

@@ -17,9 +17,10 @@ from standpipe.adapters.model_failures import SoFar, as_tool, chosen, judged
 from standpipe.adapters.plan import Plan, failures, plan, too_longs
 from standpipe.governor.fingerprint import VERSION, fingerprints
 from standpipe.governor.recovery import Recovery, Retry, Wait
-from standpipe.journal.entries import Draft, Entry, ModelFailed, ModelResponded, Noted
+from standpipe.journal.entries import Draft, Entry, ModelFailed, ModelRefused, ModelResponded, Noted
 from standpipe.journal.record import Record
 from standpipe.outcomes.outcome import Failed, Kind
+from standpipe.policy.situation import Refusal
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,8 +48,26 @@ class Asking:
 
     def request(self) -> Action:
         """Return the next request as the call it is: by this it is refused while it is known to fail."""
-        tool = as_tool(self.plan().model)
-        return Action(id=f"{self._run}.{self.number}", tool=tool, arguments={})
+        return self._asked(self.plan().model)
+
+    async def may_ask(self) -> bool:
+        """Whether the next request may be made; one that is known to fail goes to another model, or to nobody."""
+        action = self.request()
+        if refusal := await self._refusal(action):
+            others = [name for name in self.models if name != action.tool.name]
+            free = [name for name in others if not await self._refusal(self._asked(name))]
+            body = ModelRefused(
+                number=self.number,
+                model=action.tool.name,
+                site=refusal.rule,
+                blocker="" if free else refusal.blocker,
+                why=refusal.reason,
+                instead=free[0] if free else "",
+            )
+            key = f"{self.number}#{self.record.journal.epoch}#{action.tool.name}"
+            await self.record.journal.append(Draft(key, body))
+            return bool(free)
+        return await self.record.hold_off(action)
 
     async def failed(self, error: Exception, *, url: str | None) -> Recovery:
         """Judge a request that was not answered, write it down, and wait where waiting helps."""
@@ -84,6 +103,19 @@ class Asking:
             await self.record.journal.append(draft, self._shortened(draft.key, failed))
         else:
             await self.record.model_failed(draft, model, failed, recovery)
+
+    def _asked(self, model: str) -> Action:
+        host = self.hosts.get(model)
+        arguments = {"url": f"https://{host}"} if host else {}
+        return Action(id=f"{self._run}.{self.number}", tool=as_tool(model), arguments=arguments)
+
+    async def _refusal(self, action: Action) -> Refusal | None:
+        refusals = self.record.outlook.refusals
+        view = await refusals.view(action)
+        refusal = await refusals.of(action, view)
+        if refusal is None and not await refusals.claim(action, view):  # another run tries it now
+            refusal = await refusals.of(action, await refusals.view(action))
+        return refusal
 
     @property
     def _run(self) -> str:

@@ -12,7 +12,7 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
 
 from standpipe.adapters.compaction import Compaction, compacted, compactions
 from standpipe.governor.recovery import Alternate, Retry
-from standpipe.journal.entries import Entry, ModelFailed
+from standpipe.journal.entries import Entry, ModelFailed, ModelRefused
 from standpipe.outcomes.outcome import Kind
 
 IN_PARTS = (
@@ -64,6 +64,8 @@ def serving(entries: Sequence[Entry], *, main: str, epoch: int) -> str:
     for entry in reversed(entries):
         match entry.body:
             case ModelFailed(recovery=Alternate(tool=model)) if entry.epoch == epoch:
+                return model
+            case ModelRefused(instead=model) if model and entry.epoch == epoch:
                 return model
             case _:
                 pass

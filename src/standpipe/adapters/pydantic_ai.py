@@ -73,6 +73,9 @@ class AtTheModel(AbstractCapability[None]):
         self, ctx: RunContext[None], request_context: ModelRequestContext
     ) -> ModelRequestContext:
         del ctx
+        if not await self.session.asking.may_ask():
+            end = await self.session.end()
+            raise SegmentEnd(end or End("blocked", "the model is known to fail for now"))
         plan = self.session.asking.plan()
         request_context.model = self.models[plan.model]
         if plan.repeats:

@@ -102,13 +102,14 @@ class ModelFailed(Struct, frozen=True, tag="model.failed", omit_defaults=True):
 
 
 class ModelRefused(Struct, frozen=True, tag="model.refused", omit_defaults=True):
-    """A model was not asked: it fails the same way each time, and the question `blocker` waits."""
+    """A model was not asked, as it is known to fail: `instead` is asked, or the question `blocker` waits."""
 
     number: int
     model: str
     site: str
-    blocker: str
     why: str
+    blocker: str = ""
+    instead: str = ""
 
 
 class Proposed(Struct, frozen=True, tag="action.proposed", omit_defaults=True):

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from standpipe.governor import hosts, sites
 from standpipe.governor.fingerprint import Fingerprints, template
 from standpipe.governor.hosts import Host
-from standpipe.governor.recovery import Escalate, Refresh, Retry, Stop, Wait
+from standpipe.governor.recovery import Escalate, Recovery, Refresh, Retry, Stop, Wait
 from standpipe.governor.sites import HOST_WIDE, MODEL_CAUSED, Site, host_site
 from standpipe.journal.entries import (
     BlockedRaised,
@@ -86,9 +86,11 @@ def _fold(entry: Entry, rows: _Rows) -> None:
             _flies(rows, twin, tool, flight)
         case Settled() as body:
             _settled(entry, body, rows)
-        case ModelFailed(failed=failed) as body if not _is_attempt(body.recovery):
-            marks = _marks(body)
-            _count(rows, entry, failed, tool=body.model, marks=marks, depends=body.depends)
+        case ModelFailed(failed=failed) as body:
+            _pause(rows, entry, failed, body.recovery)
+            if not _is_attempt(body.recovery):
+                marks = _marks(body)
+                _count(rows, entry, failed, tool=body.model, marks=marks, depends=body.depends)
         case ModelResponded(model=model):
             _close_sites(rows, model, host=None, by=model, at=entry.at)
         case InDoubt(twin=twin, blocker=blocker) if twin:
@@ -121,7 +123,7 @@ def _settled(entry: Entry, body: Settled, rows: _Rows) -> None:
         _lands(rows, body.twin, entry.action)
     match body.outcome:
         case Failed() as outcome:
-            _pause(rows, entry, body, outcome)
+            _pause(rows, entry, outcome, body.recovery)
             if body.attempt > 1:
                 for name in _hosts_of(body):
                     rows.put(HOSTS, name, hosts.repeated_in_vain(rows.host(name)))
@@ -172,13 +174,13 @@ def _met(rows: _Rows, body: Settled) -> None:
         rows.put(TOOLS, body.tool, replace(tool, hosts=(*tool.hosts, *fresh)[-_KEPT_MAX:]))
 
 
-def _pause(rows: _Rows, entry: Entry, body: Settled, failed: Failed) -> None:
+def _pause(rows: _Rows, entry: Entry, failed: Failed, recovery: Recovery) -> None:
     """Remember for everybody what the host asked for; a limiter's own guess holds for all, too."""
     seconds = failed.retry_after_seconds or 0.0
-    if failed.kind is Kind.RATE_LIMITED and isinstance(body.recovery, Wait):
-        seconds = max(seconds, body.recovery.delay_seconds)
-    if body.host and seconds > 0:
-        rows.put(HOSTS, body.host, hosts.paused(rows.host(body.host), entry.at, seconds))
+    if failed.kind is Kind.RATE_LIMITED and isinstance(recovery, Wait):
+        seconds = max(seconds, recovery.delay_seconds)
+    if failed.host and seconds > 0:
+        rows.put(HOSTS, failed.host, hosts.paused(rows.host(failed.host), entry.at, seconds))
 
 
 def _count(
@@ -207,17 +209,22 @@ def _count(
 
 def _again_open(site: Site, entry: Entry) -> Site:
     """The one attempt at an open site failed: it stays open, for longer."""
-    tried = site.open and site.probe == entry.key.partition("#")[0]
+    tried = site.open and site.probe == _tried(entry)
     return sites.opened(site, site.blocker, entry.at) if tried else site
 
 
 def _other_attempts_missed(rows: _Rows, entry: Entry, tool: str, site: str) -> None:
     """An attempt that failed in another way says nothing about the site it was let through for."""
-    action = entry.key.partition("#")[0]
+    action = _tried(entry)
     for name in rows.tool(tool).sites:
         known = rows.read(Site, SITES, name)
         if known and name != site and known.probe == action:
             rows.put(SITES, name, sites.missed(known))
+
+
+def _tried(entry: Entry) -> str:
+    """Name what was tried: an action, or the request of a run to its model."""
+    return entry.action or f"{entry.run}.{entry.key.partition('#')[0]}"
 
 
 def _alias(rows: _Rows, tool: str, failed: Failed, marks: Fingerprints) -> Site | None:

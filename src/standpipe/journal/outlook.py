@@ -10,13 +10,10 @@ from datetime import datetime
 from standpipe.actions import Action, Effect, Tool
 from standpipe.clock import Clock
 from standpipe.governor.budget import Limits, Spent, over
-from standpipe.governor.loops import TAIL, Finding, Step, look
-from standpipe.governor.recovery import Refresh, Retry, Wait
 from standpipe.journal.drafts import call_digest
 from standpipe.journal.entries import (
     AnswerGiven,
     CancelRequested,
-    Decided,
     Entry,
     ModelResponded,
     Proposed,
@@ -25,17 +22,14 @@ from standpipe.journal.entries import (
     RunLost,
     ScopeSet,
     SegmentStarted,
-    Settled,
 )
 from standpipe.journal.journal import Journal
 from standpipe.journal.readings import readings, texts
 from standpipe.journal.refusals import Refusals, View
+from standpipe.journal.trail import Trail
 from standpipe.journal.views import answers, created, scope
-from standpipe.outcomes.outcome import Succeeded
-from standpipe.policy.decision import Deny
 from standpipe.policy.situation import Reading, Refusal, Situation, normal
 
-_LOOPS = ("loop", "no_progress")
 _POSTED = AnswerGiven | CancelRequested | Restored | RunLost
 
 
@@ -54,7 +48,7 @@ class Outlook:
     called: Callable[[str, Mapping[str, object]], str]
     secrets_in: Callable[[object], tuple[str, ...]]
     read: dict[int, Reading] = field(default_factory=dict[int, Reading])
-    steps: list[tuple[Entry, Step]] = field(default_factory=list[tuple[Entry, Step]])
+    trail: Trail = field(default_factory=Trail)
 
     async def situation(self, action: Action, view: View) -> Situation:
         """Return what the rules may know about this moment."""
@@ -86,56 +80,13 @@ class Outlook:
 
     def _going_in_circles(self, action: Action) -> Refusal | None:
         """Refuse the call that would go on with what has led nowhere; anything else is a way out."""
-        found = self._loop()
+        found = self.trail.finding(self.journal, self.tools)
         if found is None:
             return None
         goes_on = call_digest(action) in found.calls or (
             not found.calls and action.tool.name in found.tools
         )
         return Refusal(found.kind.value, found.message) if goes_on else None
-
-    def _loop(self) -> Finding | None:
-        steps = self._steps()
-        found = look([step for _, step in steps])
-        if found is None or found.calls:
-            return found
-        # What is counted over many calls starts anew once the agent was told: it has to get a chance.
-        told = self._told_at()
-        return look([step for seq, step in steps if seq > told])
-
-    def _steps(self) -> list[tuple[int, Step]]:
-        """Return what the run has done, oldest first, as the rules about loops see it."""
-        for entry in self.journal.of(Settled)[len(self.steps) :]:  # each is made once
-            self.steps.append((entry, self._step(entry)))
-        last = self.steps[-TAIL:]
-        return [(entry.seq, step) for entry, step in last if not _repeated_below(entry)]
-
-    def _step(self, entry: Entry) -> Step:
-        body = entry.body
-        assert isinstance(body, Settled)  # noqa: S101 -- `of` returns nothing else
-        tool = self.tools.get(body.tool)
-        acts = tool is not None and tool.effect is Effect.ONCE and tool.origin != "agent"
-        return Step(
-            tool=body.tool,
-            call=body.call,
-            came=body.came,
-            ok=isinstance(body.outcome, Succeeded),
-            empty=body.empty,
-            changed=bool(body.changes) or acts,
-            poll_seconds=tool.poll_seconds if tool else None,
-            at_seconds=_between(self.journal.entries[0].at, entry.at),
-        )
-
-    def _told_at(self) -> int:
-        """Return the place of the last time the agent was told that it gets nowhere."""
-        told = [
-            entry.seq
-            for entry in self.journal.of(Decided)
-            if isinstance(entry.body, Decided)
-            and isinstance(entry.body.decision, Deny)
-            and entry.body.decision.rule in _LOOPS
-        ]
-        return told[-1] if told else 0
 
     def _trusted(self) -> Iterator[str]:
         yield created(self.journal.of(RunCreated)).task
@@ -191,9 +142,3 @@ def _lands_somewhere(action: Action) -> bool:
     """Only an effect outside asks where its values came from; searching all readings is not free."""
     tool = action.tool
     return tool.effect is not Effect.READ and not tool.local and tool.origin != "agent"
-
-
-def _repeated_below(entry: Entry) -> bool:
-    return isinstance(entry.body, Settled) and isinstance(
-        entry.body.recovery, Retry | Wait | Refresh
-    )

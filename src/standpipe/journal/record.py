@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -22,6 +23,7 @@ from standpipe.journal.entries import (
     Draft,
     Intended,
     ModelFailed,
+    ModelRefused,
     Settled,
 )
 from standpipe.journal.failures import skips
@@ -54,6 +56,14 @@ from standpipe.policy.rulebook import Rule, decide
 from standpipe.policy.situation import Refusal
 
 Prepare = Callable[[Action], Awaitable[str]]
+
+
+class Renew(Protocol):
+    """Renew the credential of a tool; ask none of the hosts that are `paused`."""
+
+    async def __call__(self, tool: Tool, /, *, paused: Mapping[str, float]) -> Result: ...
+
+
 _CLEARED_BY_ANSWERS = ("open_site", "in_doubt")
 
 
@@ -159,12 +169,16 @@ class Record:
         """Write the intent; once this returns, the effect may start."""
         await self.journal.append(self._intended(action, attempt, tree=tree))
 
-    async def refresh(self, action: Action, renew: Callable[[Tool], Awaitable[Result]]) -> None:
+    async def paused(self) -> Mapping[str, float]:
+        """Return the hosts that nobody of this home may ask now, with the seconds left."""
+        return await self.outlook.refusals.paused()
+
+    async def refresh(self, action: Action, renew: Renew) -> None:
         """Renew a credential once, however many calls were rejected with it; all of them wait for it."""
         async with self.renewing:
             if self.recoveries.renewed_since(action):
                 return  # by another call that was rejected together with this one
-            came = await renew(action.tool)
+            came = await renew(action.tool, paused=await self.paused())
             names = _names_of(came)
             failed = "" if isinstance(came, Returned) else judge(action.tool, came)
             why = failed.message if isinstance(failed, Failed | Unknown) else ""
@@ -203,15 +217,18 @@ class Record:
     async def model_failed(
         self, draft: Draft, model: str, failed: Failed, recovery: Recovery
     ) -> None:
-        """Write down a request the model did not answer, with the question it raises."""
-        written = [draft]
-        site = draft.body.site if isinstance(draft.body, ModelFailed) else ""
-        if self.recoveries.parks(recovery) and not await self.outlook.refusals.question(site):
-            raised = drafts.escalated(
-                model, failed, recovery, action=draft.key, blocker=await new_blocker(self.journal.store),
-                site=site, now=self.clock.now(),
-            )  # fmt: skip
-            written.append(raised)
+        """Write down a request the model did not answer, with the question it raises, or points to."""
+        written, body = [draft], draft.body
+        if self.recoveries.parks(recovery) and isinstance(body, ModelFailed):
+            if known := await self.outlook.refusals.question(body.site):
+                refused = ModelRefused(body.number, model, body.site, recovery.why, blocker=known)
+                written.append(Draft(draft.key, refused))
+            else:
+                raised = drafts.escalated(
+                    model, failed, recovery, action=draft.key, site=body.site,
+                    blocker=await new_blocker(self.journal.store), now=self.clock.now(),
+                )  # fmt: skip
+                written.append(raised)
         await self.journal.append(*written)
 
     async def leave_out(self, action: Action, by: str) -> None:

@@ -4,6 +4,10 @@ Rule 1: what carries a structure is read before words, and the outer exception b
 Rule 2: a `once` effect has failed only where that is proven: nothing was sent, or the other side said
     no. Everything else is `Unknown`, which nobody repeats blindly.
 Rule 3: judging never raises; a family that crashes makes the failure `other`, with both messages.
+
+The order (`TURNS`): what our own worker refused; what carries a status, a code or a number; mistakes in the
+tool's lines and answers that do not parse; numbers and code words in a message; the name of an exception;
+phrases; a name that says only roughly what it is; at last any `TypeError` or `ValueError`.
 """
 
 from collections.abc import Callable

@@ -45,15 +45,17 @@ class ScriptedExecutor(Executor):
             await self.during()
         return Done(_played(self.lines[action.tool.name]))
 
-    async def verify(self, action: Action, *, key: str) -> Result:
-        del key
+    async def verify(
+        self, action: Action, *, key: str, paused: Mapping[str, float] | None = None
+    ) -> Result:
+        del key, paused
         return _played(self.verdicts) if action.tool.verify else Returned(None)
 
     async def left_over(self) -> tuple[Change, ...]:
         return ()
 
-    async def refresh(self, tool: Tool) -> Result:
-        del tool
+    async def refresh(self, tool: Tool, *, paused: Mapping[str, float] | None = None) -> Result:
+        del tool, paused
         self.refreshed += 1
         return Returned({"refreshed": []})
 

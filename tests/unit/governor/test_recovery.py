@@ -107,7 +107,7 @@ def test_a_long_wait_is_told_to_the_caller_and_a_day_to_a_person() -> None:
 
 
 def test_a_credential_is_renewed_once_and_only_where_that_is_declared() -> None:
-    renewable = Tool(name="look", effect=Effect.READ, refresh=True)
+    renewable = Tool(name="look", effect=Effect.READ, refresh="renew_token")
     rejected = failed(Kind.CREDENTIAL, phase=Phase.PARSED)
     assert isinstance(after(rejected, renewable), Refresh)
     assert isinstance(after(rejected, renewable, refreshed=True), Escalate)

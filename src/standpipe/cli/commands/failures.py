@@ -32,6 +32,7 @@ LINE_BYTES_MAX = 64 * 2**20
 SHOWN_MAX = 20  # of what is over, and of the calls that are refused
 _DRAIN_BYTES = 2**20
 _ID_CHARACTERS_MIN = 4
+_DAY_SECONDS = 86_400
 _KIND_WIDTH = 16  # context_overflow
 _LINE_MAX = 600
 _TONES: Mapping[str, Tone] = MappingProxyType(
@@ -199,11 +200,15 @@ def _shared(one: str, other: str) -> int:
 
 
 def _ago(at: str, now: str) -> str:
-    return f"{span(_seconds(at, now))} ago"
+    return f"{_span(_seconds(at, now))} ago"
 
 
 def _ahead(until: str, now: str) -> str:
-    return f"in {span(_seconds(now, until))}"
+    return f"in {_span(_seconds(now, until))}"
+
+
+def _span(seconds: float) -> str:
+    return span(seconds) if seconds < 2 * _DAY_SECONDS else f"{seconds / _DAY_SECONDS:.0f} days"
 
 
 def _seconds(since: str, until: str) -> float:
