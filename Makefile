@@ -34,7 +34,7 @@ bench: $(VENV)/.developer
 	$(BIN)/python benchmarks/startup.py
 
 docs: $(VENV)/.developer
-	$(BIN)/cog -r README.md ARCHITECTURE.md docs/reference/*.md
+	$(BIN)/cog -r README.md ARCHITECTURE.md docs/failures.md docs/reference/*.md
 
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -22,7 +22,10 @@ from standpipe.config import Settings
 from standpipe.desk.report import Report
 from standpipe.execution.manifests import tools_of
 from standpipe.governor.recovery import TABLE, Row, Step
+from standpipe.governor.sites import HOST_WIDE, MODEL_CAUSED, TRANSIENT
+from standpipe.journal.causes import helps
 from standpipe.journal.entries import Body
+from standpipe.outcomes.outcome import Kind
 from standpipe.policy.rulebook import RULES
 from standpipe.runtime import BUILTIN
 from standpipe.tools.agent import TOOLS
@@ -58,6 +61,15 @@ def recoveries() -> str:
     """Return the recovery table."""
     rows = [(f"`{kind}`", *_recovery(row)) for kind, row in TABLE.items()]
     return _table(("kind", "first", "another tool", "at the limit"), rows)
+
+
+def failures() -> str:
+    """Return the recovery table as people read it: what is done, who else is kept from it, what helps."""
+    rows = [
+        (f"`{kind}`", _first_and_then(row), row.then.value, _meanwhile(kind), helps(kind))
+        for kind, row in TABLE.items()
+    ]
+    return _table(("kind", "first", "if it stays", "other runs meanwhile", "what helps"), rows)
 
 
 def entries() -> str:
@@ -170,6 +182,21 @@ def _recovery(row: Row) -> tuple[str, str, str]:
         spread = f", up to {row.cap_seconds:g} s apart" if row.cap_seconds else ""
         first = f"{first} {times}{spread}"
     return first, "yes" if row.alternates else "-", row.then.value
+
+
+def _first_and_then(row: Row) -> str:
+    first, alternates, _ = _recovery(row)
+    return f"{first}, then another tool" if alternates == "yes" else first
+
+
+def _meanwhile(kind: Kind) -> str:
+    """Say what the open site of a kind means for other runs."""
+    if kind is Kind.IN_DOUBT:
+        return "the same effect is held"
+    if kind in MODEL_CAUSED:
+        return "only the same call is refused"
+    refused = "refused at this host, every tool" if kind in HOST_WIDE else "refused"
+    return f"{refused}; tried again after a while" if kind in TRANSIENT else refused
 
 
 def _arguments(tool: Tool) -> Iterable[str]:

@@ -5,7 +5,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted(ROOT.glob("docs/reference/*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "ARCHITECTURE.md",
+    ROOT / "docs/failures.md",
+    *sorted(ROOT.glob("docs/reference/*.md")),
+]
 WORDED_BY_PYTHON = "cli.md"  # argparse words its help differently in every version of Python
 
 

@@ -27,7 +27,7 @@ from standpipe.testing.gates import ScriptedExecutor, open_gate
 NO_LIMITS = Limits(model_calls=None, actions=None, minutes=None, cost_usd=None)
 URL = "http://api.shop.example/orders"
 thorough = settings(
-    max_examples=150, deadline=None,
+    max_examples=60, deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
 
@@ -159,7 +159,9 @@ class Outside(ScriptedExecutor):
             raise Crash
         return Done(mishap.heard)
 
-    async def verify(self, action: Action, *, key: str) -> Result:
+    async def verify(
+        self, action: Action, *, key: str, paused: Mapping[str, float] | None = None
+    ) -> Result:
         if not action.tool.verify or self.unsure:
             return Returned(None)
         return Returned("receipt" if (action.id, key) in self.ledger else False)

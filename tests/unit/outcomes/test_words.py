@@ -27,7 +27,7 @@ SAID = [row for row in ROWS if not row.type]
 RAISED = [row for row in ROWS if row.type]
 
 
-@pytest.mark.parametrize("row", SAID, ids=lambda row: row.message[:50])
+@pytest.mark.parametrize("row", SAID, ids=lambda row: row.message[:100])
 def test_a_sentence_means_the_same_raised_and_returned(row: Sentence, tool: Make) -> None:
     assert classify(tool(), Fault("ToolError", row.message, "tools")).kind in row.kinds
     outcome = judge(tool(), Returned(f"Error: {row.message}"))
@@ -36,13 +36,13 @@ def test_a_sentence_means_the_same_raised_and_returned(row: Sentence, tool: Make
 
 
 @pytest.mark.parametrize(
-    "row", RAISED, ids=lambda row: f"{row.module}.{row.type}:{row.message[:30]}"
+    "row", RAISED, ids=lambda row: f"{row.module}.{row.type}:{row.message[:60]}"
 )
 def test_a_name_and_a_sentence_are_read_together(row: Sentence, tool: Make) -> None:
     assert classify(tool(), error(row.type, row.message, row.module).fault).kind in row.kinds
 
 
-@pytest.mark.parametrize("row", SAID, ids=lambda row: row.message[:50])
+@pytest.mark.parametrize("row", SAID, ids=lambda row: row.message[:100])
 def test_a_log_that_holds_the_sentence_is_data(row: Sentence, tool: Make) -> None:
     log = f"2026-11-22 07:00:00 INFO start\n2026-11-22 07:00:01 Error: {row.message}\n"
     assert judge(tool(), Returned(log)) == Succeeded(log)

@@ -7,6 +7,7 @@ Rule 2: a structured code inside a sentence is read before the sentence.
 import errno
 import re
 from collections.abc import Callable
+from itertools import islice
 
 from msgspec.structs import replace
 
@@ -86,6 +87,7 @@ CURL = {
     97: (Kind.NOT_SENT, Phase.NOT_SENT),
 }
 _NUMBER = re.compile(r"[45]\d\d(?![\d.]\d|\d)")
+_NUMBERS_MAX = 20
 _PUNCTUATION = " :=!'\"(["
 _LABELS = (
     "http",
@@ -170,7 +172,7 @@ def _first(readers: tuple["Reader", ...], text: str, shown: str) -> Finding | No
 
 
 def _by_status(text: str, bare: str, shown: str) -> Finding | None:
-    for match in _NUMBER.finditer(bare):
+    for match in islice(_NUMBER.finditer(bare), _NUMBERS_MAX):
         start, end = match.span()
         before, after = bare[max(0, start - 32) : start], bare[end : end + 32]
         if before[-1:].isalnum() or before[-1:] in (".", "_"):
