@@ -168,7 +168,7 @@ def _ending(
 
 def _since_it_spoke(messages: Sequence[Wire]) -> Sequence[Wire]:
     spoke = [place for place, said in enumerate(messages) if said["role"] == "assistant"]
-    return messages[spoke[-1] + 1 :] if spoke else ()
+    return messages[spoke[-1] + 1 :] if spoke else messages  # in a thread only the new ones come
 
 
 def _thread(body: Wire) -> str:

@@ -32,6 +32,7 @@ from standpipe.tools.agent import TOOLS
 
 Struct = type[msgspec.Struct]
 _KNOWN = (inspect.StrType, inspect.VarTupleType)
+_OF_ONE_RUN = (Kind.CUT, Kind.DENIED, Kind.LOOP, Kind.NO_PROGRESS, Kind.GAVE_UP, Kind.CHECKLIST)
 
 
 def commands() -> str:
@@ -186,17 +187,23 @@ def _recovery(row: Row) -> tuple[str, str, str]:
 
 def _first_and_then(row: Row) -> str:
     first, alternates, _ = _recovery(row)
-    return f"{first}, then another tool" if alternates == "yes" else first
+    if alternates != "yes":
+        return first
+    ends = row.first is Step.ESCALATE
+    return "another tool, or else escalate" if ends else f"{first}, then another tool"
 
 
 def _meanwhile(kind: Kind) -> str:
-    """Say what the open site of a kind means for other runs."""
+    """Say what the open site of a kind means for other runs; a stop opens none."""
     if kind is Kind.IN_DOUBT:
-        return "the same effect is held"
+        return "the same effect is refused"
+    if kind in _OF_ONE_RUN or TABLE[kind].first is Step.STOP:
+        return "-"
     if kind in MODEL_CAUSED:
         return "only the same call is refused"
-    refused = "refused at this host, every tool" if kind in HOST_WIDE else "refused"
-    return f"{refused}; tried again after a while" if kind in TRANSIENT else refused
+    host = "; the second time every tool at this host" if kind in HOST_WIDE else ""
+    again = "; one try after a while" if kind in TRANSIENT else ""
+    return f"refused{host}{again}"
 
 
 def _arguments(tool: Tool) -> Iterable[str]:

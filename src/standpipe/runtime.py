@@ -21,7 +21,8 @@ import standpipe
 from standpipe.actions import Action, Integrity, Tool
 from standpipe.clock import Clock, SystemClock, stamp
 from standpipe.config import SECRET_LENGTH_MIN, Settings, environment, find_home, load_settings
-from standpipe.desk.blockers import blocker_rows
+from standpipe.desk.blockers import blocker_rows, run_rows
+from standpipe.desk.fleet import meant
 from standpipe.desk.liveness import alive, started
 from standpipe.desk.report import Report, report
 from standpipe.engines.inline import InlineEngine
@@ -31,7 +32,7 @@ from standpipe.execution.pool import Home, Pool
 from standpipe.execution.workspace import Workspace
 from standpipe.gate import Gate
 from standpipe.governor.budget import Limits, over
-from standpipe.ids import caller_id as name_of_caller, digest, match
+from standpipe.ids import caller_id as name_of_caller, digest
 from standpipe.journal.ending import FINAL, End, closing
 from standpipe.journal.entries import (
     AnswerGiven,
@@ -43,7 +44,6 @@ from standpipe.journal.entries import (
 )
 from standpipe.journal.journal import Journal, Listener
 from standpipe.journal.outlook import Outlook, spent
-from standpipe.journal.projections import RUNS, RunRow, read_row
 from standpipe.journal.record import Record
 from standpipe.journal.refusals import Refusals
 from standpipe.journal.store import Store
@@ -159,7 +159,9 @@ class Runtime:
         listener: Listener | None = None,
     ) -> Report:
         """Begin a run, or go on with the one that has this `caller_id`, and take it to an end."""
-        known = await self._called(name_of_caller(caller_id)) if caller_id else None
+        name = name_of_caller(caller_id) if caller_id else ""
+        rows = (await run_rows(self.store)).values()
+        known = next((row.id for row in rows if name and row.caller_id == name), "")
         run = known or await self._begin(task, caller_id=caller_id, scope=scope)
         return await self.resume(run, listener=listener)
 
@@ -169,7 +171,7 @@ class Runtime:
         Raises:
             UsageError: another process works on it.
         """
-        row = await self._row(run)
+        row = meant(await run_rows(self.store), run)
         if row.status not in FINAL:
             with InlineEngine(self.home / STATE_FOLDER / "locks").owning(row.id):
                 await self._segment(row.id, listener)
@@ -386,20 +388,6 @@ class Runtime:
             return await self.agents[action.run].inner()[name](action)
 
         return perform
-
-    async def _called(self, caller_id: str) -> str | None:
-        rows = [row for row in await self._rows() if row.caller_id == caller_id]
-        return rows[0].id if rows else None
-
-    async def _row(self, typed: str) -> RunRow:
-        rows = {row.id: row for row in await self._rows()}
-        by_caller = {row.caller_id: row for row in rows.values() if row.caller_id}
-        known = typed not in rows and by_caller.get(typed)
-        return known or rows[match(typed, rows, what="run")]
-
-    async def _rows(self) -> list[RunRow]:
-        found = await self.store.rows(RUNS)
-        return [row for text in found.values() if (row := read_row(RunRow, text))]
 
     def _segment_start(self) -> SegmentStarted:
         pid = os.getpid()

@@ -219,6 +219,8 @@ def _failures(parser: ArgumentParser) -> None:
 
 
 def _classify(parser: ArgumentParser) -> None:
+    what = "taken like everywhere, and not looked at: no home is needed"
+    parser.add_argument("--home", metavar="DIR", help=what)
     parser.add_argument("--json", action="store_true", help="print JSON lines, also on a terminal")
 
 

@@ -1,18 +1,16 @@
 """Which run a person meant: its id, a prefix of it, the caller's `--id`, or none for the last one."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from standpipe.config import find_home
 from standpipe.desk.blockers import blocker_rows, run_rows
-from standpipe.desk.fleet import status_of_row
+from standpipe.desk.fleet import meant, status_of_row
 from standpipe.desk.liveness import alive
 from standpipe.desk.report import Report, report
-from standpipe.errors import NotFoundError
-from standpipe.ids import match, natural
 from standpipe.journal.entries import Entry
 from standpipe.journal.projections import RunRow
 from standpipe.journal.store import Store
@@ -44,21 +42,6 @@ def asked(home: str | None, question: Callable[[Store], Coroutine[Any, Any, R]])
             return await question(store)
 
     return asyncio.run(ask())
-
-
-def meant(rows: Mapping[str, RunRow], typed: str | None) -> RunRow:
-    """Return the run a person meant; a run's own id comes before what a caller called another one.
-
-    Raises:
-        NotFoundError: none, or more than one, fits.
-    """
-    if typed is None:
-        if not rows:
-            raise NotFoundError("there is no run in this home yet", hint='standpipe run "TASK"')
-        return max(rows.values(), key=lambda row: natural(row.id))
-    callers = {row.caller_id: row for row in rows.values() if row.caller_id}
-    known = typed not in rows and callers.get(typed)
-    return known or rows[match(typed, rows, what="run")]
 
 
 def where(row: RunRow) -> str:

@@ -4,12 +4,13 @@ Rule 1: a run that says it is running, and whose process is gone, is lost, whoev
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from msgspec import Struct
 
-from standpipe.ids import natural
+from standpipe.errors import NotFoundError
+from standpipe.ids import match, natural
 from standpipe.journal.projections import RunRow
 
 STATUSES = ("running", "blocked", "done", "failed", "cancelled", "lost")
@@ -77,6 +78,21 @@ def fleet(rows: Iterable[RunRow], *, alive: Alive, now: str) -> Fleet:
         watchers=(),
         cost=Cost(round(sum(known, 0.0), 6) if len(known) == len(costs) else None),
     )
+
+
+def meant(rows: Mapping[str, RunRow], typed: str | None) -> RunRow:
+    """Return the run a person meant; a run's own id comes before what a caller called another one.
+
+    Raises:
+        NotFoundError: none, or more than one, fits.
+    """
+    if typed is None:
+        if not rows:
+            raise NotFoundError("there is no run in this home yet", hint='standpipe run "TASK"')
+        return max(rows.values(), key=lambda row: natural(row.id))
+    callers = {row.caller_id: row for row in rows.values() if row.caller_id}
+    known = typed not in rows and callers.get(typed)
+    return known or rows[match(typed, rows, what="run")]
 
 
 def status_of_row(row: RunRow, alive: Alive) -> str:

@@ -37,7 +37,7 @@ def test_the_help_of_every_command_teaches_with_an_example(
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_example_of_every_command_can_be_typed(name: str) -> None:
-    typed = shlex.split(COMMANDS[name].example.partition(">")[0])
+    typed = shlex.split(COMMANDS[name].example.partition(">")[0].partition("<")[0])
     parsed = parse(typed[1:])
     assert parsed is not None
     assert parsed.command is COMMANDS[name]

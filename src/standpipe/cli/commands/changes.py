@@ -5,11 +5,12 @@ from pathlib import Path
 
 from standpipe.cli.asking import OPERATOR
 from standpipe.cli.render import command_text
-from standpipe.cli.runs import asked, entries_of, meant, where
+from standpipe.cli.runs import asked, entries_of, where
 from standpipe.cli.terminal import as_json, show
 from standpipe.config import find_home
 from standpipe.desk.blockers import run_rows
 from standpipe.desk.changes import Undone, differences, undo as take_back
+from standpipe.desk.fleet import meant
 from standpipe.desk.inert import inert
 from standpipe.desk.report import effects
 from standpipe.desk.sentences import Tone

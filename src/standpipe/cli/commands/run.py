@@ -13,11 +13,12 @@ from pathlib import Path
 from standpipe.cli.asking import OPERATOR, ask_here
 from standpipe.cli.progress import Progress
 from standpipe.cli.render import command_text, report_lines
-from standpipe.cli.runs import asked, journal, meant, report_of, where
+from standpipe.cli.runs import asked, journal, report_of, where
 from standpipe.cli.terminal import as_json, interactive, say, show
 from standpipe.clock import SystemClock, stamp
 from standpipe.config import find_home
 from standpipe.desk.blockers import run_rows
+from standpipe.desk.fleet import meant
 from standpipe.desk.report import FINAL, Report
 from standpipe.desk.sentences import Tone
 from standpipe.errors import NotFoundError, UsageError

@@ -39,6 +39,13 @@ def site(name: str, **more: object) -> Site:
     return Site(site=name, **{**facts, **more})  # type: ignore[arg-type]
 
 
+def call(name: str, action: str, since: str, *, refused: bool = True, blocker: str = "") -> CallRow:
+    return CallRow(
+        call=name, tool="read_file", site="s", action=action, kind="not_found",
+        message="no such file", at=since, blocker=blocker, refused=refused,
+    )  # fmt: skip
+
+
 async def seen(*sites: Site, view: str = SITES, now: datetime = NOW) -> Overview:
     return await overview(Rows(*((view, one.site, one) for one in sites)), now=now)
 
@@ -104,11 +111,10 @@ async def test_hosts_that_ask_for_a_pause_or_have_used_up_their_repeats_are_told
 
 
 async def test_a_call_that_stopped_its_run_is_refused_for_a_week_unless_it_is_cleared() -> None:
-    facts = {"tool": "read_file", "site": "s", "kind": "not_found", "message": "no such file"}
     calls = [
-        CallRow(call="c1", action="r1.1.1", at=at(-10), blocker="b1", **facts),
-        CallRow(call="c2", action="r1.2.1", at=at(-10), refused=False, **facts),
-        CallRow(call="c3", action="r1.3.1", at=at(-7 * 86_400), **facts),
+        call("c1", "r1.1.1", at(-10), blocker="b1"),
+        call("c2", "r1.2.1", at(-10), refused=False),
+        call("c3", "r1.3.1", at(-7 * 86_400)),
     ]
     found = await overview(Rows(*((CALLS, one.call, one) for one in calls)), now=NOW)
     assert [(one.action, one.question) for one in found.calls] == [("r1.1.1", "b1")]
