@@ -44,7 +44,7 @@ class Row:
     ended_seconds: float | None
     end: str
     truthful: bool
-    cause: bool
+    cause: bool | None  # None where all went well in the end
     message: str
 
 
@@ -104,6 +104,7 @@ def row(trial: Trial) -> Row:
     failed_at = trial.failed_at
     late = [one.tokens for one in trial.asked if failed_at is not None and one.at > failed_at]
     capped = trial.ended_at is None
+    went_well = trial.succeeded and trial.end.claims_success
     return Row(
         scenario=trial.scenario.name,
         peer=trial.peer,
@@ -121,7 +122,7 @@ def row(trial: Trial) -> Row:
         ended_seconds=_since(trial, trial.ended_at),
         end=trial.end.word,
         truthful=not capped and trial.end.claims_success == trial.succeeded,
-        cause=bool(re.search(trial.scenario.cause, trial.end.text, re.IGNORECASE)),
+        cause=None if went_well else _names(trial.end.text, trial.scenario.cause),
         message=trial.end.text[:MESSAGE_MAX],
     )
 
@@ -147,6 +148,10 @@ def own_end(code: int | None, watch: Watch) -> End:
     except msgspec.MsgspecError:
         return End("crashed", claims_success=code == 0, text="".join(watch.stderr)[-MESSAGE_MAX:])
     return End(report.status, claims_success=code == 0, text=report_words(report))
+
+
+def _names(text: str, cause: str) -> bool:
+    return re.search(cause, text, re.IGNORECASE) is not None
 
 
 def _waited(trial: Trial) -> Waited:

@@ -28,7 +28,7 @@ def line(row: Row) -> str:
         "never" if row.visible_seconds is None else f"{row.visible_seconds:.2f}",
         end,
         "yes" if row.truthful else "NO",
-        "yes" if row.cause else "NO",
+        "-" if row.cause is None else "yes" if row.cause else "NO",
     ))  # fmt: skip
 
 

@@ -100,7 +100,7 @@ def _words(row: Row, limits: Limits) -> Iterator[Verdict]:
     yield judge.say("end is truthful", "yes", row.end, reached=row.truthful)
     if limits.cause:
         first = row.message.partition("\n")[0][:90]
-        yield judge.say("message has its cause", "yes", repr(first), reached=row.cause)
+        yield judge.say("message has its cause", "yes", repr(first), reached=row.cause is True)
 
 
 def _tokens(row: Row, peers: Sequence[Row], limits: Limits) -> Iterator[Verdict]:

@@ -98,12 +98,7 @@ def overview_lines(found: Overview, *, home: str | None = None) -> Lines:
     for site in over[:SHOWN_MAX]:
         yield from row_lines(_resolved(site, names[site.id], now, alone=len(found.sites) == 1))
     yield from _more(len(over), "resolved")
-    for host in found.hosts:
-        yield from _host(host, now)
-    for call in found.calls[:SHOWN_MAX]:
-        said = f"{call.action} {call.tool}: this very call is refused in other runs ({call.kind}: {call.message})"
-        yield inert(said, limit=_LINE_MAX), Tone.CARE
-    yield from _more(len(found.calls), "refused calls")
+    yield from _kept_from(found)
 
 
 def judgement_line(said: Judgement) -> tuple[str, Tone]:
@@ -165,6 +160,16 @@ def _next(site: KnownSite, now: str) -> str:
             return f"refused in every run; next attempt {_ahead(until, now)}{asked}"
         case _:
             return ""
+
+
+def _kept_from(found: Overview) -> Lines:
+    """Yield whom nobody asks now, where nothing is repeated, and which calls are refused."""
+    for host in found.hosts:
+        yield from _host(host, found.updated_at)
+    for call in found.calls[:SHOWN_MAX]:
+        said = f"{call.action} {call.tool}: this very call is refused in other runs ({call.kind}: {call.message})"
+        yield inert(said, limit=_LINE_MAX), Tone.CARE
+    yield from _more(len(found.calls), "refused calls")
 
 
 def _host(host: KnownHost, now: str) -> Lines:

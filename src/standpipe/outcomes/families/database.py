@@ -39,7 +39,7 @@ SQLSTATES = {
 }
 _NEVER_CONNECTED = ("08001", "08004")
 _NO_ANSWER = ("08", "57", "58", "XX")
-_MYSQL = {
+MYSQL = {
     1040: Kind.OVERLOADED,
     1044: Kind.FORBIDDEN,
     1045: Kind.CREDENTIAL,
@@ -88,7 +88,7 @@ _SQLITE = (
     (re.compile(r"^interrupted$"), Kind.TIMED_OUT),
     (re.compile(r"You can only execute one statement|already exists"), Kind.BAD_INPUT),
 )
-_SQLITE_TYPES = {
+SQLITE_TYPES = {
     "sqlite3.ProgrammingError": Kind.BAD_INPUT,
     "sqlite3.IntegrityError": Kind.BAD_INPUT,
     "sqlite3.DataError": Kind.BAD_INPUT,
@@ -164,9 +164,7 @@ def by_state(state: str, shown: str) -> Finding | None:
 
 def _by_sqlite(link: Link) -> Finding:
     said = (kind for pattern, kind in _SQLITE if pattern.search(link.message))
-    by_type = next(
-        (_SQLITE_TYPES[name] for name in link.names if name in _SQLITE_TYPES), Kind.OTHER
-    )
+    by_type = next((SQLITE_TYPES[name] for name in link.names if name in SQLITE_TYPES), Kind.OTHER)
     code = word(link.fault, "sqlite_errorname") or link.fault.type
     kind = next(said, by_type)
     return Finding(kind=kind, message=_said(link), code=code, answered=kind is not Kind.OTHER)
@@ -175,9 +173,9 @@ def _by_sqlite(link: Link) -> Finding:
 def _by_mysql(link: Link) -> Finding | None:
     match = _TUPLE.search(link.message)
     code = int(match[1] or match[2]) if match else number(link.fault, "errno")
-    if code not in _MYSQL:
+    if code not in MYSQL:
         return None
-    kind = _MYSQL[code]
+    kind = MYSQL[code]
     sent = kind in (Kind.NOT_SENT, Kind.SERVER_ERROR, Kind.TIMED_OUT)
     phase = Phase.NOT_SENT if kind is Kind.NOT_SENT else Phase.UNKNOWN
     return Finding(kind=kind, message=_said(link), code=str(code), phase=phase, answered=not sent)

@@ -10,7 +10,7 @@ from standpipe.outcomes.finding import Finding
 from standpipe.outcomes.outcome import Kind, Phase
 from standpipe.outcomes.reading import Link, body, fields, json_of, word
 
-_TYPES = {
+TYPES = {
     "pydantic_ai.ContentFilterError": Kind.REFUSAL,
     "pydantic_ai.IncompleteToolCall": Kind.CUT,
     "pydantic_ai.UnexpectedModelBehavior": Kind.SCHEMA,
@@ -34,7 +34,7 @@ def find(link: Link) -> Finding | None:
         return None
     if found := _page(link) or _cut(link):
         return found
-    if kind := next((_TYPES[name] for name in link.names if name in _TYPES), None):
+    if kind := next((TYPES[name] for name in link.names if name in TYPES), None):
         return _finding(kind, link, code=link.fault.type)
     # An error event inside a 200 stream arrives as a plain APIError: only its code says what it is.
     for code in (*_event_codes(link), word(link.fault, "code"), word(link.fault, "type")):

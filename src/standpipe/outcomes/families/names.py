@@ -72,11 +72,11 @@ TYPES = {
     "websockets.InvalidURI": _MALFORMED,
 }
 # Read before a name is taken for a code word, and after it.
-_FIRST: tuple[tuple[Kind, tuple[str, ...]], ...] = (
+FIRST: tuple[tuple[Kind, tuple[str, ...]], ...] = (
     (Kind.NOT_SENT, ("connecttimeout", "connectionrefused", "nameresolution", "connecterror", "pooltimeout", "cannotconnect", "serverselectiontimeout", "unreachable", "certificateverif", "noservers", "nobrokers", "couldnotconnect")),
     (Kind.TIMED_OUT, ("timeout", "timedout", "deadline")),
 )  # fmt: skip
-_LAST: tuple[tuple[Kind, tuple[str, ...]], ...] = (
+LAST: tuple[tuple[Kind, tuple[str, ...]], ...] = (
     (Kind.CREDENTIAL, ("authentication", "credential", "expiredsignature", "tokenexpir", "loginfail", "autherror", "unauthor", "badauth", "signatureerror", "apikey", "accesstoken")),
     (Kind.FORBIDDEN, ("permission", "authorization", "accesserror", "noaccess")),
     (Kind.CONFLICT, ("duplicate", "stale", "integrity", "unique", "alreadyexist", "optimisticlock", "deadlock", "concurren", "lockerror")),
@@ -125,7 +125,7 @@ def _kind(names: tuple[str, ...]) -> Kind | None:
         bare = _NOT_ALNUM.sub("", kind.lower())
         if bare in _SAYS_NOTHING:
             continue
-        if found := _parts(bare, _FIRST) or bodies.by_code(kind) or _parts(bare, _LAST):
+        if found := _parts(bare, FIRST) or bodies.by_code(kind) or _parts(bare, LAST):
             return found
     return None
 
