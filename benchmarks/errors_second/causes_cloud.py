@@ -98,7 +98,7 @@ CAUSES = [
         f'"arn:aws:s3:::{d.word()}/{d.name()}" because no identity-based policy allows the s3:GetObject action')),
     Cause("s3_expired", ("credential",), lambda d: stored(
         d, 400, "ExpiredToken", f"The provided token has expired at {d.unseen.day()}T08:{d.unseen.number(10, 59)}:07Z.")),
-    Cause("s3_bad_key", None, lambda d: stored(
+    Cause("s3_bad_key", ("credential", "forbidden"), lambda d: stored(
         d, 403, "InvalidAccessKeyId", f"The AWS Access Key Id AKIA{d.unseen.hexes(16).upper()} you provided does not exist in our records.")),
     Cause("s3_slow_down", ("overloaded",), lambda d: stored(
         d, 503, "SlowDown", f"Please reduce your request rate for prefix {d.name()}/{d.number()}.")),
@@ -114,7 +114,7 @@ CAUSES = [
         d, 400, "ResourceNotFoundException", f"Requested resource not found: Table: {d.ident()} not found")),
     Cause("dynamo_validation", ("bad_input",), lambda d: tabled(
         d, 400, "ValidationException", f"One or more parameter values were invalid: Missing the key {d.ident()} in the item")),
-    Cause("dynamo_stale_clock", ("credential",), lambda d: tabled(
+    Cause("dynamo_stale_clock", None, lambda d: tabled(
         d, 400, "InvalidSignatureException", f"Signature expired: {d.unseen.day()} is now earlier than {d.unseen.day()}")),
     Cause("grpc_not_found", ("not_found",), lambda d: called(d, Code.NOT_FOUND, f"order {d.number()} not found")),
     Cause("grpc_denied", ("forbidden",), lambda d: called(
@@ -123,7 +123,8 @@ CAUSES = [
         d, Code.UNAUTHENTICATED, f"Request had invalid authentication credentials, trace {d.unseen.hexes(16)}")),
     Cause("grpc_daily", ("quota",), lambda d: called(
         d, Code.RESOURCE_EXHAUSTED, f"Quota exceeded for metric 'Requests' and daily limit of project {d.number()}")),
-    Cause("grpc_deadline", ("timed_out",), lambda d: called(d, Code.DEADLINE_EXCEEDED, "", wait=d.number(10, 90) / 1000)),
+    Cause("grpc_deadline", ("timed_out",), lambda d: called(
+        d, Code.DEADLINE_EXCEEDED, f"budget of {d.number(10, 900)}ms spent at shard {d.unseen.number(1, 60)}")),
     Cause("grpc_refused", ("not_sent",), lambda d: called(d, Code.INTERNAL, "", port=d.port())),
     Cause("grpc_internal", ("server_error",), lambda d: called(
         d, Code.INTERNAL, f"shard {d.unseen.number(1, 60)} lost while reading {d.name()}")),
@@ -133,6 +134,6 @@ CAUSES = [
     Cause("mcp_unknown_tool", ("unknown_tool",), lambda d: over_mcp("tool", d.ident())),
     Cause("mcp_tool_failed", None, lambda d: over_mcp("tool", "fetch_order", order=d.number(), day=d.day())),
     Cause("mcp_bad_argument", ("bad_input",), lambda d: over_mcp("tool", "fetch_order", order=d.word(), day=d.day())),
-    Cause("mcp_unknown_resource", ("not_found",), lambda d: over_mcp("resource", f"{d.ident().replace('_', '')}://{d.number()}")),
+    Cause("mcp_unknown_resource", ("not_found", "bad_input"), lambda d: over_mcp("resource", f"{d.ident().replace('_', '')}://{d.number()}")),
     Cause("mcp_resource_failed", None, lambda d: over_mcp("resource", f"notes://{d.word()}{d.number()}")),
 ]  # fmt: skip

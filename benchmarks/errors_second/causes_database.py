@@ -13,7 +13,7 @@ import psycopg
 import pymongo
 import redis
 import sqlalchemy
-from draws import WORK, Cause, Draw
+from draws import Cause, Draw
 from servers import Names
 from sqlalchemy import text
 from sqlalchemy.pool import QueuePool
@@ -62,11 +62,11 @@ def crowded(_draw: Draw) -> None:
 
 def locked(draw: Draw) -> None:
     table, _ = columns(draw)
-    with link() as first, link() as second, first.transaction():
+    with link() as first, link() as second:
         first.execute(f"CREATE TABLE {table} (id int)")
-        second.execute("SET lock_timeout = '40ms'")
-        first.execute("LOCK TABLE pg_class")
-        second.execute("LOCK TABLE pg_class NOWAIT")
+        with first.transaction(), second.transaction():
+            first.execute(f"LOCK TABLE {table}")
+            second.execute(f"LOCK TABLE {table} NOWAIT")
 
 
 def deadlocked(draw: Draw) -> None:
@@ -125,7 +125,7 @@ def scripted(draw: Draw) -> None:
 def limited(draw: Draw) -> None:
     user = draw.name()
     keys(draw).acl_setuser(user, enabled=True, passwords=["+x"], categories=["+@read"], keys=["*"])
-    redis.Redis(port=PORTS["redis"], username=user, password="x").set(draw.name(), "1")  # noqa: S106 -- a name
+    redis.Redis(port=PORTS["redis"], username=user, password="x").execute_command(draw.choice(("set", "append", "lpush", "rpush", "sadd", "setnx", "getset", "incrby", "pfadd")), draw.name(), "1")  # noqa: S106 -- a name
 
 
 def mapped(draw: Draw, kind: str) -> None:
@@ -159,6 +159,11 @@ def ducks(line: str, before: str = "SELECT 1") -> None:
         connection.execute(line).fetchall()
 
 
+def doubled(draw: Draw) -> None:
+    row = f"INSERT INTO o VALUES ({draw.number()})"  # noqa: S608 -- ours
+    ducks(row, f"CREATE TABLE o (id INT PRIMARY KEY); {row}")
+
+
 def looked_up(draw: Draw, code: int, *, silent: bool = False) -> None:
     NAMES.code, NAMES.silent = code, silent
     resolver = dns.resolver.Resolver(configure=False)
@@ -180,7 +185,7 @@ POSTGRES = [
     Cause("pg_unique", ("conflict",), lambda d: against(d, "text UNIQUE", v := d.name(), v)),
     Cause("pg_not_null", ("bad_input",), lambda d: against(d, "text NOT NULL", d.name(), None)),
     Cause("pg_check", None, lambda d: against(d, "int CHECK (1 > 0 AND id < 2)", d.number(), d.number())),
-    Cause("pg_too_long", ("bad_input",), lambda d: against(d, "varchar(8)", "a", d.uuid())),
+    Cause("pg_too_long", ("bad_input",), lambda d: against(d, f"varchar({d.number(3, 30)})", "a", d.uuid())),
     Cause("pg_foreign_key", None, orphaned),
     Cause("pg_no_table", ("not_found",), lambda d: sql(f"SELECT * FROM {d.ident()}")),  # noqa: S608 -- ours
     Cause("pg_no_column", ("bad_input", "not_found"), lambda d: sql(f"SELECT {d.ident()}, 1 FROM pg_class")),  # noqa: S608 -- ours
@@ -202,7 +207,7 @@ REDIS = [
     Cause("redis_dns", ("not_sent",), lambda d: redis.Redis(host=d.host(), retry=None).get(d.name())),
     Cause("redis_unknown_command", ("bad_input", "unknown_tool"), lambda d: keys(d).execute_command(d.ident(), d.name(), d.number())),
     Cause("redis_arity", ("bad_input",), lambda d: keys(d).execute_command(
-        d.random.choice(("GET", "TTL", "HGETALL", "SMEMBERS", "LLEN", "TYPE", "STRLEN", "ZCARD", "SCARD", "HLEN")))),
+        d.choice(("GET", "TTL", "HGETALL", "SMEMBERS", "LLEN", "TYPE", "STRLEN", "ZCARD", "SCARD", "HLEN")))),
     Cause("redis_no_group", ("not_found",), lambda d: keys(d).xreadgroup(d.name(), d.word(), {d.name(): ">"})),
     Cause("redis_script", None, scripted),
     Cause("redis_denied", ("forbidden",), limited),
@@ -214,27 +219,23 @@ CAUSES = [
     Cause("sqlalchemy_unique", ("conflict",), lambda d: mapped(d, "unique")),
     Cause("sqlalchemy_not_null", ("bad_input",), lambda d: mapped(d, "null")),
     Cause("sqlalchemy_no_table", ("not_found",), lambda d: statement(d, f"SELECT * FROM {d.ident()} WHERE id = :value")),  # noqa: S608 -- ours
-    Cause("sqlalchemy_bad_url", ("bad_input",), lambda d: sqlalchemy.create_engine(d.name())),
-    Cause("sqlalchemy_pool", ("not_sent", "timed_out"), pool),
+    Cause("sqlalchemy_pool", ("not_sent",), pool),
     Cause("duckdb_no_table", ("not_found",), lambda d: ducks(f"SELECT * FROM {d.ident()}")),  # noqa: S608 -- ours
     Cause("duckdb_no_column", ("bad_input", "not_found"), lambda d: ducks(
         f"SELECT {d.ident()} FROM orders", f"CREATE TABLE orders (id INT, {d.unseen.word()}_day DATE)")),  # noqa: S608 -- ours
     Cause("duckdb_syntax", ("bad_input",), lambda d: ducks(f"SELECT 1 FRM {d.ident()} WHERE x")),
     Cause("duckdb_cast", ("bad_input", "schema"), lambda d: ducks(f"SELECT CAST('{d.name()}' AS INTEGER)")),
-    Cause("duckdb_key", ("conflict",), lambda d: ducks(
-        f"INSERT INTO o VALUES ({d.args[-1]})", f"CREATE TABLE o (id INT PRIMARY KEY); INSERT INTO o VALUES ({d.number()})")),  # noqa: S608 -- ours
+    Cause("duckdb_key", ("conflict",), doubled),
     Cause("duckdb_no_file", ("not_found",), lambda d: ducks(f"SELECT * FROM '{d.path('parquet')}'")),  # noqa: S608 -- ours
     Cause("duckdb_no_function", ("bad_input", "not_found"), lambda d: ducks(f"SELECT {d.ident()}(1)")),
     Cause("mongo_refused", ("not_sent",), lambda d: mongo(d, f"127.0.0.1:{d.port()}")),
     Cause("mongo_bad_id", ("bad_input",), lambda d: bson.ObjectId(d.name())),
-    Cause("mongo_bad_port", ("bad_input",), lambda d: pymongo.MongoClient(f"mongodb://{d.host()}:{d.number(70_000, 99_000)}")),
     Cause("mongo_cannot_encode", None, lambda d: bson.encode({d.ident(): Path(d.path()), "n": object()})),
     Cause("dns_nxdomain", ("not_sent", "not_found"), lambda d: looked_up(d, dns.rcode.NXDOMAIN)),
     Cause("dns_no_answer", None, lambda d: looked_up(d, dns.rcode.NOERROR)),
     Cause("dns_servfail", None, lambda d: looked_up(d, dns.rcode.SERVFAIL)),
     Cause("dns_timeout", ("timed_out", "not_sent"), lambda d: looked_up(d, 0, silent=True)),
     Cause("paramiko_refused", ("not_sent",), shelled),
-    Cause("paramiko_no_key", ("not_found",), lambda d: paramiko.RSAKey.from_private_key_file(str(WORK / d.name()))),
 ]  # fmt: skip
 
 CROWDED = Cause("pg_too_many", ("overloaded",), crowded)

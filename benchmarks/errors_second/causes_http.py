@@ -81,7 +81,7 @@ def engine() -> docker.APIClient:
 
 def contained(draw: Draw, status: int, message: str) -> None:
     WEB.says(status, {"message": message})
-    engine().start(draw.args[-1] if draw.args else draw.name())
+    engine().start(draw.args[0].lower())
 
 
 def clustered(draw: Draw, status: int, reason: str, message: str) -> None:
@@ -98,7 +98,7 @@ def searched(draw: Draw, status: int, kind: str, reason: str, index: str) -> Non
 
 
 def limits(draw: Draw) -> None:
-    slack(draw, 429, error="ratelimited")
+    slack(draw, 429, error="ratelimited", at=draw.unseen.hexes(8))
 
 
 SERVICES = [
@@ -129,7 +129,7 @@ SERVICES = [
     Cause("docker_no_container", ("not_found",), lambda d: contained(
         d, 404, f"No such container: {d.hexes(12)}")),
     Cause("docker_no_image", ("not_found",), lambda d: contained(
-        d, 404, f"No such image: {d.name().lower()}:{d.number(1, 30)}")),
+        d, 404, f"No such image: {d.name().lower()}:latest")),
     Cause("docker_conflict", ("conflict",), lambda d: contained(
         d, 409, f'Conflict. The container name "/{d.name()}" is already in use by container "{d.unseen.hexes(64)}". '
         "You have to remove (or rename) that container to be able to reuse that name.")),

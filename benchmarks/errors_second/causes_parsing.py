@@ -2,6 +2,7 @@
 
 import io
 
+import attrs
 import cattrs
 import click
 import jinja2
@@ -89,7 +90,30 @@ def rendered(template: str, **values: object) -> None:
     jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(template).render(**values)  # noqa: S701 -- no HTML
 
 
+def customer(draw: Draw) -> None:
+    kind = attrs.make_class("Customer", {"name": attrs.field(type=str)})
+    strict = cattrs.Converter(forbid_extra_keys=True, detailed_validation=False)
+    strict.structure({draw.ident(): 1, "name": "x"}, kind)
+
+
+def twice(draw: Draw) -> None:
+    key = draw.ident()
+    tomlkit.parse(f"{key} = 1\nother = {draw.number()}\n{key} = 2")
+
+
+def doubled(draw: Draw) -> None:
+    name = draw.name()
+    table().select(pl.col("n").alias(name), pl.col("sku").alias(name))
+
+
+def apart(draw: Draw) -> None:
+    here, there = draw.ident() + "_a", draw.ident() + "_b"
+    networkx.shortest_path(networkx.Graph([(here, "x"), (there, "y")]), here, there)
+
+
 PARSERS = [
+    Cause("cattrs_extra", ("bad_input", "schema"), customer),
+    Cause("toml_duplicate", None, twice),
     Cause("jsonschema_type", ("bad_input", "schema"), lambda d: ordered(count=d.name())),
     Cause("jsonschema_pattern", ("bad_input", "schema"), lambda d: ordered(sku=d.name())),
     Cause("jsonschema_enum", ("bad_input", "schema"), lambda d: ordered(size=d.word())),
@@ -105,26 +129,19 @@ PARSERS = [
     Cause("xml_mismatch", None, lambda d: etree.fromstring(f"<{d.ident()}>\n<{d.ident()}></{d.ident()}>")),
     Cause("xml_entity", None, lambda d: etree.fromstring(f"<a>{d.word()}&{d.ident()};</a>")),
     Cause("xml_prefix", None, lambda d: etree.fromstring(f"<a><{d.ident()}:{d.ident()} x='1' x='2'/></a>")),
-    Cause("xpath_prefix", None, lambda d: etree.fromstring("<a/>").xpath(f"//{d.ident()}(")),
     Cause("xml_no_file", ("not_found",), lambda d: etree.parse(d.path("xml"))),
     Cause("jwt_claim", ("credential",), signed),
     Cause("msgspec_type", ("bad_input", "schema"), lambda d: msgspec.json.decode(
-        b'[{"sku": "a", "count": 1}, ' * 0 + msgspec.json.encode([{"sku": "a", "count": 1}] * d.number(1, 40) + [{"sku": d.word(), "count": "x"}]),
+        msgspec.json.encode([{"sku": "a", "count": 1}] * d.number(1, 40) + [{"sku": d.word(), "count": "x"}]),
         type=list[Line])),
-    Cause("msgspec_missing", ("bad_input", "schema"), lambda d: msgspec.convert(
-        {d.ident(): {"sku": d.word()}}, type=dict[str, Line])),
     Cause("msgspec_malformed", ("schema", "bad_input"), lambda d: msgspec.json.decode(f'{{"{d.name()}": {d.number()} x}}')),
     Cause("marshmallow_unknown", ("bad_input", "schema"), lambda d: Form().load({"sku": "a", d.ident(): 1})),
-    Cause("cattrs_missing", ("bad_input", "schema"), lambda d: cattrs.Converter(forbid_extra_keys=True, detailed_validation=False)
-          .structure({d.ident(): 1, "name": "x"}, click_like())),
-    Cause("toml_unclosed", None, lambda d: tomlkit.parse(f"{d.ident()} = 1\n" * 1 + f'x = {d.name()}')),
-    Cause("toml_duplicate", None, lambda d: tomlkit.parse(f"{d.args[-1]} = 1\n" if d.ident() and not d.args[1:] else "").update({}) or
-          tomlkit.parse(f"{d.args[0]} = 1\n{d.args[0]} = 2")),
-    Cause("click_option", ("bad_input",), lambda d: typed(f"--{d.ident()}", d.word())),
+    Cause("toml_unclosed", None, lambda d: tomlkit.parse("# a\n" * d.number(1, 40) + f"x = {d.name()}")),
+    Cause("click_option", ("bad_input", "not_found"), lambda d: typed(f"--{d.ident()}", d.word())),
     Cause("click_integer", ("bad_input",), lambda d: typed("--count", d.name())),
     Cause("click_choice", ("bad_input",), lambda d: typed("--size", d.name())),
     Cause("click_path", ("bad_input", "not_found"), lambda d: typed("--source", d.path())),
-    Cause("click_command", ("bad_input",), lambda d: typed(d.name(), at=shops)),
+    Cause("click_command", ("bad_input", "not_found"), lambda d: typed(d.name(), at=shops)),
     Cause("click_extra", ("bad_input",), lambda d: typed("--count", "1", d.name())),
     Cause("jinja_undefined", None, lambda d: rendered(f"hello {{{{ {d.ident()} }}}}")),
     Cause("jinja_no_attribute", None, lambda d: rendered(f"{{{{ order.{d.ident()}.x }}}}", order={"n": d.number()})),
@@ -135,17 +152,13 @@ PARSERS = [
 ]  # fmt: skip
 
 
-def click_like() -> type:
-    import attrs
-
-    return attrs.make_class("Customer", {"name": attrs.field(type=str)})
-
-
 FRAMES = [
+    Cause("polars_duplicate", None, doubled),
+    Cause("graph_no_path", None, apart),
     Cause("pandas_key", ("tool_bug",), lambda d: frame(d)[d.name()]),
     Cause("pandas_attribute", ("tool_bug",), lambda d: getattr(frame(d), d.ident())),
     Cause("pandas_not_in_index", ("tool_bug",), lambda d: frame(d)[["sku", d.name()]]),
-    Cause("pandas_drop", ("tool_bug",), lambda d: frame(d).drop(columns=[d.name(), "sku"])),
+    Cause("pandas_drop", ("tool_bug", "not_found"), lambda d: frame(d).drop(columns=[d.name(), "sku"])),
     Cause("pandas_tokens", None, lambda d: pd.read_csv(io.StringIO(wide_csv(d)))),
     Cause("pandas_datetime", None, lambda d: pd.to_datetime([d.name()], format="%Y-%m-%d")),
     Cause("pandas_length", None, lambda d: frame(d).assign(x=[0] * d.number(3, 500))),
@@ -161,15 +174,12 @@ FRAMES = [
     Cause("polars_column", ("bad_input", "not_found"), lambda d: table().select(d.name())),
     Cause("polars_cast", None, lambda d: pl.Series(d.ident(), [d.name()]).cast(pl.Int64)),
     Cause("polars_height", None, lambda d: table().with_columns(pl.Series(d.ident(), [0] * d.number(3, 500)))),
-    Cause("polars_duplicate", None, lambda d: table().select(pl.col("n").alias(d.args[-1] if d.name() else ""), pl.col("n").alias(d.args[0]))),
-    Cause("polars_sql", ("not_found",), lambda d: pl.SQLContext().execute(f"SELECT * FROM {d.ident()}")),  # noqa: S608 -- ours
+    Cause("polars_sql", ("not_found",), lambda d: pl.SQLContext().execute(f"SELECT * FROM {d.ident()}").collect()),  # noqa: S608 -- ours
     Cause("arrow_columns", None, lambda d: pyarrow.csv.read_csv(io.BytesIO(f"a,b\n{d.name()},{d.number()},{d.word()}\n".encode()))),
     Cause("excel_format", None, lambda d: openpyxl.load_workbook(written(f"{d.name()}.{d.word()}", "x"))),
-    Cause("excel_sheet", ("tool_bug",), lambda d: openpyxl.Workbook()[d.name()]),
+    Cause("excel_sheet", ("tool_bug", "not_found"), lambda d: openpyxl.Workbook()[d.name()]),
     Cause("image_unknown", None, lambda d: PIL.Image.open(written(f"{d.name()}.png", d.word()))),
     Cause("graph_no_node", None, lambda d: networkx.shortest_path(networkx.path_graph(3), 0, d.number())),
-    Cause("graph_no_path", None, lambda d: networkx.shortest_path(
-        networkx.Graph([("a", d.args[-1] if d.ident() else ""), ("x", "y" + d.ident())]), d.args[0], "y" + d.args[1])),
 ]  # fmt: skip
 
 CAUSES = [*PARSERS, *FRAMES]

@@ -2,7 +2,7 @@
 
 Rule 1: what a cause draws is an argument of the call and is recorded as such.
 Rule 2: what a server makes up by itself (`draw.unseen`) is not.
-Rule 3: half of the names carry digits, half do not; some carry both cases, dots or umlauts.
+Rule 3: half of the names carry digits, half do not; some carry dots, hyphens or both cases.
 """
 
 import socket
@@ -76,6 +76,9 @@ class Draw:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             return int(self.note(str(probe.getsockname()[1])))
+
+    def choice(self, among: tuple[str, ...]) -> str:
+        return self.note(self.random.choice(among))
 
     def note(self, value: str) -> str:
         self.args.append(value)

@@ -32,7 +32,7 @@ from standpipe.outcomes.families import (
 from standpipe.outcomes.finding import Finding, visible
 from standpipe.outcomes.outcome import Failed, Kind, Outcome, Phase, Succeeded, Unknown
 from standpipe.outcomes.reading import Link, capped, chain
-from standpipe.outcomes.retry_after import told_by
+from standpipe.outcomes.retry_after import told_by, told_in
 
 F = TypeVar("F", bound=Finding | None)
 Family = Callable[[Link], Finding | None]
@@ -89,7 +89,12 @@ def read(tool: Tool, result: Result) -> Failed | None:
 def _finding(tool: Tool, result: Result) -> Finding | None:
     match result:
         case Returned(value, cut):
-            return _guarded(lambda: shapes.find(tool, value, cut=cut), lambda: "a result came back")
+            found = _guarded(
+                lambda: shapes.find(tool, value, cut=cut), lambda: "a result came back"
+            )
+            if isinstance(value, str) and found and found.kind in _LIMITS:
+                return replace(found, retry_after_seconds=told_in(value))
+            return found
         case Raised(fault):
             return _guarded(lambda: _diagnose(fault), lambda: _raised(tool, fault))
         case Expired(seconds):

@@ -36,6 +36,10 @@ _UNIT_SECONDS = {"ms": 0.001, "mi": 60.0, "m": 60.0, "h": 3600.0, "ho": 3600.0, 
 # draft-ietf-httpapi-ratelimit-headers: `limit=100, remaining=0, reset=30` or `"default";r=0;t=30`.
 _LEFT = re.compile(r"\b(?:remaining|r)=(\d{1,12})")
 _RESET_IN = re.compile(r"\b(?:reset|t)=(\d{1,9})")
+# A header that somebody wrote into a text; a date there has no `Date` beside it to be read against.
+_HEADER = re.compile(
+    r"\bretry-after['\"]?\s{0,2}[:=]\s{0,2}['\"]?(\d{1,9}(?:\.\d{1,3})?)\b", re.IGNORECASE
+)
 _BODY_CHARACTERS_MAX = 8_000
 _EPOCH_FROM = 1_000_000_000  # a smaller number is a delta: nobody waits 31 years
 _MILLIS_FROM = 100_000_000_000
@@ -56,6 +60,11 @@ def retry_after_seconds(
     if told is None and limited:
         told = _reset(headers)
     return told if told is not None else _in_body(body)
+
+
+def told_in(text: str) -> float | None:
+    """Return what an error in words says about waiting."""
+    return _in_body(text)
 
 
 def told_by(links: Iterable[Link]) -> float | None:
@@ -116,6 +125,8 @@ def _in_body(body: str) -> float | None:
     text = body[:_BODY_CHARACTERS_MAX]
     if match := _IN_BODY.search(text):
         return float(match[2]) * (0.001 if match[1] else 1.0)
+    if match := _HEADER.search(text):
+        return float(match[1])
     if match := _WORDS.search(text):
         parts = _PART.findall(match[1].lower())
         return sum(float(number) * _UNIT_SECONDS.get(unit, 0.0) for number, unit in parts) or None

@@ -2,6 +2,9 @@ from collections.abc import Mapping
 
 import pytest
 
+from standpipe.actions import Effect, Returned, Tool
+from standpipe.outcomes.classify import judge
+from standpipe.outcomes.outcome import Failed, Kind
 from standpipe.outcomes.retry_after import retry_after_seconds
 
 DATE = "Sun, 22 Nov 2026 07:00:00 GMT"
@@ -71,3 +74,18 @@ def test_reset_headers_of_an_answer_that_limits_nothing_are_not_a_wait() -> None
 )
 def test_a_body_may_say_when(body: str, seconds: float | None) -> None:
     assert retry_after_seconds({}, body=body, limited=True) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("Error: HTTP Error 429: Too Many Requests Retry-After: 3 {}", 3.0),
+        ("Error: 429, {'retry-after': '2.5'}", 2.5),
+        ("Error: rate limited, please retry after 20 seconds", 20.0),
+        ("Error: HTTP 429 Retry-After: Sun, 22 Nov 2026 19:00:00 GMT", None),
+    ],
+)
+def test_an_error_in_words_may_say_how_long_to_wait(text: str, seconds: float | None) -> None:
+    found = judge(Tool(name="look", effect=Effect.READ), Returned(text))
+    assert isinstance(found, Failed)
+    assert (found.kind, found.retry_after_seconds) == (Kind.RATE_LIMITED, seconds)

@@ -212,3 +212,9 @@ def test_the_scope_that_is_missing_is_in_the_message(tool: Make) -> None:
 def test_an_expected_kind_is_an_answer_in_a_result_too(tool: Make) -> None:
     outcome = judge(tool(expected=("not_found",)), Returned({"ok": False, "error": "not_found"}))
     assert isinstance(outcome, Succeeded)
+
+
+def test_a_reply_in_a_text_of_a_mail_server_is_an_answer(tool: Make) -> None:
+    outcome = judge(tool("once"), Returned("Error: 550 5.7.1 relaying denied"))
+    assert isinstance(outcome, Failed)
+    assert outcome.kind is Kind.FORBIDDEN

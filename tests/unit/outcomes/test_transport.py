@@ -120,3 +120,19 @@ def test_a_failure_names_the_port_it_happened_at(status: int | None, tool: Make)
     attributes: dict[str, object] = {} if status is None else {"status_code": status}
     fault = Fault("ConnectError", "refused", module="httpx", attributes=attributes, url=url)
     assert classify(tool(), fault).host == "api.shop.example:8443"
+
+
+@pytest.mark.parametrize(
+    ("message", "phase"),
+    [
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed", Phase.NOT_SENT),
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version number", Phase.NOT_SENT),
+        ("[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert", Phase.UNKNOWN),
+        ("[SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC] bad record mac", Phase.UNKNOWN),
+    ],
+)
+@pytest.mark.parametrize("name", ["requests.exceptions", "urllib3.exceptions", "ssl"])
+def test_tls_fails_before_anything_is_sent_only_in_the_handshake(
+    name: str, message: str, phase: Phase, tool: Make
+) -> None:
+    assert classify(tool(), Fault("SSLError", message, name)).phase is phase

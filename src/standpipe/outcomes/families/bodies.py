@@ -96,7 +96,7 @@ CODES: tuple[tuple[Kind, tuple[str, ...]], ...] = (
             "loginrequired", "missingtoken", "tokennotfound", "authenticationrequired", "=autherror",
             "nocredentials", "credentialsexpired", "authorizationheadermalformed", "requestexpired",
             "authorizationexpired", "invalidsession", "=notloggedin", "mfarequired", "invalidsignature",
-            "authenticationerror", "unauthenticatedexception", "serviceaccountnotfound",
+            "authenticationerror", "unauthenticatedexception",
         ),
     ),
     (
@@ -106,7 +106,7 @@ CODES: tuple[tuple[Kind, tuple[str, ...]], ...] = (
             "notauthorized", "unauthorizedoperation", "insufficientpermission", "insufficientprivilege",
             "noperm", "=notallowed", "restrictedaction", "permissionerror", "forbiddenexception",
             "notinchannel", "allaccessdisabled", "accountproblem", "unauthorizedaccess", "accessforbidden",
-            "orgloginrequired", "insufficientaccess", "authorizationfailed", "authorizationpermission",
+            "insufficientaccess", "authorizationfailed", "authorizationpermission",
         ),
     ),
     (

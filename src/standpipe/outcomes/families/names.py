@@ -31,7 +31,6 @@ TYPES = {
     "botocore.EndpointConnectionError": _UNSENT,
     "botocore.ConnectTimeoutError": _UNSENT,
     "botocore.ProxyConnectionError": _UNSENT,
-    "botocore.SSLError": _UNSENT,
     "botocore.ReadTimeoutError": (Kind.TIMED_OUT, Phase.SENT),
     "botocore.ConnectionClosedError": (Kind.SERVER_ERROR, Phase.SENT),
     "botocore.ResponseStreamingError": (Kind.TRUNCATED, Phase.RECEIVED),
@@ -73,6 +72,7 @@ TYPES = {
 }
 # Read before a name is taken for a code word, and after it.
 FIRST: tuple[tuple[Kind, tuple[str, ...]], ...] = (
+    (Kind.SCHEMA, ("responsevalidation",)),
     (Kind.NOT_SENT, ("connecttimeout", "connectionrefused", "nameresolution", "connecterror", "pooltimeout", "cannotconnect", "serverselectiontimeout", "unreachable", "certificateverif", "noservers", "nobrokers", "couldnotconnect")),
     (Kind.TIMED_OUT, ("timeout", "timedout", "deadline")),
 )  # fmt: skip

@@ -43,7 +43,6 @@ TYPES = {
     "requests.ConnectTimeout": NOT_SENT,
     "requests.ReadTimeout": SLOW,
     "requests.ProxyError": NOT_SENT,
-    "requests.SSLError": NOT_SENT,
     "requests.MissingSchema": BAD_REQUEST,
     "requests.InvalidSchema": BAD_REQUEST,
     "requests.InvalidURL": BAD_REQUEST,
@@ -53,7 +52,6 @@ TYPES = {
     "urllib3.NewConnectionError": NOT_SENT,
     "urllib3.NameResolutionError": NOT_SENT,
     "urllib3.ConnectTimeoutError": NOT_SENT,
-    "urllib3.SSLError": NOT_SENT,
     "urllib3.ReadTimeoutError": SLOW,
     "urllib3.ProtocolError": BROKEN,
     "aiohttp.ClientConnectorError": NOT_SENT,
@@ -99,6 +97,9 @@ WRAPPERS = {
     "redis.ConnectionError": (Kind.SERVER_ERROR, Phase.UNKNOWN),
     "urllib3.MaxRetryError": (Kind.SERVER_ERROR, Phase.UNKNOWN),
     "urllib.URLError": (Kind.SERVER_ERROR, Phase.UNKNOWN),
+    "requests.SSLError": (Kind.SERVER_ERROR, Phase.UNKNOWN),
+    "urllib3.SSLError": (Kind.SERVER_ERROR, Phase.UNKNOWN),
+    "botocore.SSLError": (Kind.SERVER_ERROR, Phase.UNKNOWN),
     "ssl.SSLError": (Kind.SERVER_ERROR, Phase.UNKNOWN),
 }
 ERRNOS = {
@@ -119,7 +120,8 @@ WORDS = (
             r"NewConnectionError|NameResolutionError|Failed to (?:resolve|establish a new connection)"
             r"|Name or service not known|nodename nor servname|Temporary failure in name resolution"
             r"|No address associated with hostname|getaddrinfo failed|Connection refused"
-            r"|CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER|HANDSHAKE_FAILURE|ConnectTimeoutError"
+            r"|CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER|HANDSHAKE_FAILURE|TLSV1_ALERT|RECORD_LAYER_FAILURE"
+            r"|UNSUPPORTED_PROTOCOL|NO_PROTOCOLS_AVAILABLE|[Hh]ostname mismatch|doesn't match|ConnectTimeoutError"
         ),
         NOT_SENT,
     ),
@@ -128,7 +130,7 @@ WORDS = (
 )
 _NETWORKS = frozenset(
     {"httpx", "httpcore", "requests", "urllib", "urllib3", "aiohttp", "http", "ssl", "openai", "anthropic", "stripe",
-     "elastic_transport", "redis"}
+     "elastic_transport", "redis", "botocore"}
 )  # fmt: skip
 _INCOMPLETE = re.compile(r"incomplete|complete message body", re.IGNORECASE)
 

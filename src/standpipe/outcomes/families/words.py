@@ -240,7 +240,7 @@ def _by_code(text: str, _: str, shown: str) -> Finding | None:
 
 
 def _by_vague_code(text: str, _: str, shown: str) -> Finding | None:
-    found = ((bodies.by_code(code), code) for code in _codes(text))
+    found = ((TYPES.get(code) or bodies.by_code(code), code) for code in _codes(text))
     kind, code = next(((kind, code) for kind, code in found if kind), (None, ""))
     return Finding(kind=kind, message=shown, code=code) if kind else None
 
