@@ -6,7 +6,6 @@ import boto3
 import botocore.config
 import botocore.exceptions
 import grpc
-import mcp.types
 from causes_http import WEB
 from draws import Cause, Draw
 from mcp.server.fastmcp import FastMCP
@@ -16,7 +15,10 @@ from servers import Calls, Web
 
 CALLS = Calls()
 QUICK = botocore.config.Config(
-    retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=2, s3={"addressing_style": "path"}
+    retries={"total_max_attempts": 1},
+    connect_timeout=2,
+    read_timeout=2,
+    s3={"addressing_style": "path"},
 )
 
 
@@ -75,7 +77,7 @@ class ToolCallError(Exception):
 
 def over_mcp(kind: str, name: str, **arguments: object) -> None:
     async def call() -> str | None:
-        async with create_connected_server_and_client_session(TOOLS._mcp_server) as session:
+        async with create_connected_server_and_client_session(TOOLS._mcp_server) as session:  # noqa: SLF001 -- mcp 1.x offers no other way in memory
             try:
                 if kind == "resource":
                     await session.read_resource(name)

@@ -1,9 +1,14 @@
 """Programs people run from a shell; what they say on stderr is the message."""
 
+from causes_http import WEB
 from draws import WORK, Cause, Draw, command, written
 
 PIP = "/tmp/second/venv/bin/pip"  # noqa: S108 -- the environment of this script
-NPM_QUIET = {"npm_config_update_notifier": "false", "npm_config_fund": "false", "npm_config_fetch_retries": "0"}
+NPM_QUIET = {
+    "npm_config_update_notifier": "false",
+    "npm_config_fund": "false",
+    "npm_config_fetch_retries": "0",
+}
 
 
 def node(line: str) -> None:
@@ -11,13 +16,13 @@ def node(line: str) -> None:
 
 
 def npm(*words: str, port: int = 0, folder: str = "") -> None:
-    place = written("package.json", '{"name": "shop", "scripts": {"go": "true"}}', folder or "npm").parent
+    place = written(
+        "package.json", '{"name": "shop", "scripts": {"go": "true"}}', folder or "npm"
+    ).parent
     command("npm", *words, f"--registry=http://127.0.0.1:{port}", cwd=place, **NPM_QUIET)
 
 
 def missing(draw: Draw) -> None:
-    from causes_http import WEB
-
     WEB.says(404, {"error": "Not found"})
     npm("view", draw.name().lower().strip("."), port=WEB.port)
 
@@ -32,13 +37,24 @@ def made(draw: Draw, text: str, *words: str) -> None:
 
 
 def rusted(draw: Draw, code: str) -> None:
-    command("rustc", "--crate-type", "lib", "-o", str(WORK / "a.rlib"), str(written(f"{draw.ident()}.rs", code)))
+    command(
+        "rustc",
+        "--crate-type",
+        "lib",
+        "-o",
+        str(WORK / "a.rlib"),
+        str(written(f"{draw.ident()}.rs", code)),
+    )
 
 
 def crate(draw: Draw, needs: str) -> None:
     name = draw.ident()
     written("lib.rs", "", f"{name}/src")
-    place = written("Cargo.toml", f'[package]\nname = "{name}"\nversion = "0.1.0"\nedition = "2021"\n{needs}\n', name)
+    place = written(
+        "Cargo.toml",
+        f'[package]\nname = "{name}"\nversion = "0.1.0"\nedition = "2021"\n{needs}\n',
+        name,
+    )
     command("cargo", "check", "--offline", cwd=place.parent)
 
 
@@ -129,7 +145,7 @@ TOOLS = [
     Cause("jq_no_file", ("not_found",), lambda d: command("jq", ".", d.path("json"))),
     Cause("jq_undefined", None, lambda d: program(d, "jq", f".a | {d.ident()}")),
     Cause("jq_index", None, lambda d: program(d, "jq", f".{d.ident()}", given="[1, 2]")),
-    Cause("jq_parse", None, lambda d: program(d, "jq", ".", given="{}\n" * d.number(1, 60) + f'{{"{d.ident()}": {d.ident()}}}')),
+    Cause("jq_parse", None, lambda d: program(d, "jq", ".", given="{}\n" * d.number(1, 60) + f'{{"{d.ident()}": x{d.ident()}}}')),
     Cause("tar_no_member", ("not_found",), zipped),
     Cause("tar_option", ("bad_input",), lambda d: command("tar", f"--{d.name()}", "-c")),
     Cause("unzip_not_zip", None, archived),

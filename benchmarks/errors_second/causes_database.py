@@ -20,12 +20,20 @@ from sqlalchemy.pool import QueuePool
 
 NAMES = Names.open()
 PORTS = {"postgres": 0, "redis": 0}  # filled in by make.py when the servers are up
-OWNER = "postgresql://postgres:harbour-master@127.0.0.1:{port}/postgres"
 
 
-def link(user: str = "postgres", password: str = "harbour-master", database: str = "postgres") -> psycopg.Connection:  # noqa: S107 -- a throw-away cluster
+def link(
+    user: str = "postgres",
+    password: str = "harbour-master",  # noqa: S107 -- a throw-away cluster
+    database: str = "postgres",
+) -> psycopg.Connection:
     return psycopg.connect(
-        host="127.0.0.1", port=PORTS["postgres"], user=user, password=password, dbname=database, autocommit=True
+        host="127.0.0.1",
+        port=PORTS["postgres"],
+        user=user,
+        password=password,
+        dbname=database,
+        autocommit=True,
     )
 
 
@@ -48,16 +56,6 @@ def against(draw: Draw, rule: str, first: object, second: object) -> None:
         connection.execute(f"CREATE TABLE {table} (id serial, {column} {rule})")
         connection.execute(row, (first,))
         connection.execute(row, (second,))
-
-
-def crowded(_draw: Draw) -> None:
-    held = []
-    try:
-        while len(held) < 40:
-            held.append(link())
-    finally:
-        for connection in held:
-            connection.close()
 
 
 def locked(draw: Draw) -> None:
@@ -93,7 +91,13 @@ def deadlocked(draw: Draw) -> None:
 
 
 def refused(draw: Draw) -> None:
-    psycopg.connect(host="127.0.0.1", port=draw.port(), user=draw.ident(), dbname=draw.ident(), connect_timeout=2)
+    psycopg.connect(
+        host="127.0.0.1",
+        port=draw.port(),
+        user=draw.ident(),
+        dbname=draw.ident(),
+        connect_timeout=2,
+    )
 
 
 def forbidden(draw: Draw) -> None:
@@ -124,15 +128,25 @@ def scripted(draw: Draw) -> None:
 
 def limited(draw: Draw) -> None:
     user = draw.name()
-    keys(draw).acl_setuser(user, enabled=True, passwords=["+x"], categories=["+@read"], keys=["*"])
-    redis.Redis(port=PORTS["redis"], username=user, password="x").execute_command(draw.choice(("set", "append", "lpush", "rpush", "sadd", "setnx", "getset", "incrby", "pfadd")), draw.name(), "1")  # noqa: S106 -- a name
+    keys(draw).acl_setuser(
+        user, enabled=True, passwords=[f"+{user}"], categories=["+@read"], keys=["*"]
+    )
+    redis.Redis(port=PORTS["redis"], username=user, password=user).execute_command(
+        draw.choice(
+            ("set", "append", "lpush", "rpush", "sadd", "setnx", "getset", "incrby", "pfadd")
+        ),
+        draw.name(),
+        "1",
+    )
 
 
 def mapped(draw: Draw, kind: str) -> None:
     table, column = columns(draw)
     engine = sqlalchemy.create_engine("sqlite://")
     with engine.begin() as connection:
-        connection.execute(text(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, {column} TEXT UNIQUE NOT NULL)"))
+        connection.execute(
+            text(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, {column} TEXT UNIQUE NOT NULL)")
+        )
         row = text(f"INSERT INTO {table} ({column}) VALUES (:value)")  # noqa: S608 -- names of our own
         for _ in range(2):
             connection.execute(row, {"value": None if kind == "null" else draw.name()})
@@ -147,7 +161,11 @@ def statement(draw: Draw, line: str) -> None:
 def pool(draw: Draw) -> None:
     seconds = draw.number(10, 90) / 1_000
     engine = sqlalchemy.create_engine(
-        "sqlite://", poolclass=QueuePool, pool_size=draw.number(1, 5), max_overflow=0, pool_timeout=seconds
+        "sqlite://",
+        poolclass=QueuePool,
+        pool_size=draw.number(1, 5),
+        max_overflow=0,
+        pool_timeout=seconds,
     )
     held = [engine.connect() for _ in range(9)]
     del held
@@ -207,7 +225,8 @@ REDIS = [
     Cause("redis_dns", ("not_sent",), lambda d: redis.Redis(host=d.host(), retry=None).get(d.name())),
     Cause("redis_unknown_command", ("bad_input", "unknown_tool"), lambda d: keys(d).execute_command(d.ident(), d.name(), d.number())),
     Cause("redis_arity", ("bad_input",), lambda d: keys(d).execute_command(
-        d.choice(("GET", "TTL", "HGETALL", "SMEMBERS", "LLEN", "TYPE", "STRLEN", "ZCARD", "SCARD", "HLEN")))),
+        d.choice(("GET", "TTL", "HGETALL", "SMEMBERS", "LLEN", "TYPE", "STRLEN", "ZCARD", "SCARD", "HLEN", "PTTL", "HKEYS", "HVALS",
+         "PERSIST", "LINDEX", "SETEX", "EXPIRE", "INCR", "DECR")))),
     Cause("redis_no_group", ("not_found",), lambda d: keys(d).xreadgroup(d.name(), d.word(), {d.name(): ">"})),
     Cause("redis_script", None, scripted),
     Cause("redis_denied", ("forbidden",), limited),
@@ -237,5 +256,3 @@ CAUSES = [
     Cause("dns_timeout", ("timed_out", "not_sent"), lambda d: looked_up(d, 0, silent=True)),
     Cause("paramiko_refused", ("not_sent",), shelled),
 ]  # fmt: skip
-
-CROWDED = Cause("pg_too_many", ("overloaded",), crowded)

@@ -25,20 +25,29 @@ STATUSES = {
 
 
 def asked(draw: Draw, status: int) -> None:
-    url = WEB.says(status, "no").at(f"v2/{draw.name()}/{draw.number()}?page={draw.number(1, 99)}&q={draw.word()}")
+    url = WEB.says(status, "no").at(
+        f"v2/{draw.name()}/{draw.number()}?page={draw.number(1, 99)}&q={draw.word()}"
+    )
     requests.get(url, timeout=5).raise_for_status()
 
 
-def asked_of(draw: Draw, web: Web, scheme: str = "http", wait: float = 2, manner: str = "whole") -> None:
+def asked_of(
+    draw: Draw, web: Web, scheme: str = "http", wait: float = 2, manner: str = "whole"
+) -> None:
     web.says(200, "x" * draw.unseen.number(10, 900), manner=manner)
     requests.post(
-        f"{scheme}://127.0.0.1:{web.port}/{draw.name()}/{draw.number()}", data=draw.word(), timeout=wait
+        f"{scheme}://127.0.0.1:{web.port}/{draw.name()}/{draw.number()}",
+        data=draw.word(),
+        timeout=wait,
     )
 
 
 def awaited(draw: Draw, url: str, status: int = 200, body: object = "no", **headers: str) -> None:
     async def ask() -> object:
-        async with aiohttp.ClientSession(raise_for_status=True) as session, session.get(url) as answer:
+        async with (
+            aiohttp.ClientSession(raise_for_status=True) as session,
+            session.get(url) as answer,
+        ):
             return await answer.json()
 
     WEB.says(status, body, **headers)
@@ -64,14 +73,20 @@ def slack(draw: Draw, status: int = 200, **body: object) -> None:
 
 def paid(draw: Draw, status: int, **body: object) -> None:
     WEB.says(status, {"error": body}, Request_Id=f"req_{draw.unseen.hexes(14)}")
-    client = stripe.StripeClient("sk_test_none", base_addresses={"api": WEB.at("").rstrip("/")}, max_network_retries=0)
+    client = stripe.StripeClient(
+        "sk_test_none", base_addresses={"api": WEB.at("").rstrip("/")}, max_network_retries=0
+    )
     client.v1.customers.retrieve(draw.note(f"cus_{draw.unseen.hexes(14)}"))
 
 
 def forge(draw: Draw, status: int, message: str, **more: object) -> None:
     documented = "https://docs.github.com/rest/repos/repos#get-a-repository"
-    WEB.says(status, {"message": message, "documentation_url": documented, "status": str(status), **more})
-    client = github.Github(base_url=WEB.at("").rstrip("/"), retry=None, seconds_between_requests=None)
+    WEB.says(
+        status, {"message": message, "documentation_url": documented, "status": str(status), **more}
+    )
+    client = github.Github(
+        base_url=WEB.at("").rstrip("/"), retry=None, seconds_between_requests=None
+    )
     client.get_repo(f"{draw.name()}/{draw.name()}")
 
 
@@ -87,14 +102,28 @@ def contained(draw: Draw, status: int, message: str) -> None:
 def clustered(draw: Draw, status: int, reason: str, message: str) -> None:
     WEB.says(status, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message,
                       "reason": reason, "code": status}, Audit_Id=draw.unseen.uuid())  # fmt: skip
-    client = kubernetes.client.ApiClient(kubernetes.client.Configuration(host=WEB.at("").rstrip("/")))
+    client = kubernetes.client.ApiClient(
+        kubernetes.client.Configuration(host=WEB.at("").rstrip("/"))
+    )
     kubernetes.client.CoreV1Api(client).read_namespaced_pod(draw.args[0], "default")
 
 
 def searched(draw: Draw, status: int, kind: str, reason: str, index: str) -> None:
-    cause = {"type": kind, "reason": reason, "index": index, "index_uuid": draw.unseen.hexes(22), "shard": "0"}
-    WEB.says(status, {"error": {"root_cause": [cause], **cause}, "status": status}, X_Elastic_Product="Elasticsearch")
-    elasticsearch.Elasticsearch(WEB.at("").rstrip("/"), max_retries=0).get(index=index, id=str(draw.number()))
+    cause = {
+        "type": kind,
+        "reason": reason,
+        "index": index,
+        "index_uuid": draw.unseen.hexes(22),
+        "shard": "0",
+    }
+    WEB.says(
+        status,
+        {"error": {"root_cause": [cause], **cause}, "status": status},
+        X_Elastic_Product="Elasticsearch",
+    )
+    elasticsearch.Elasticsearch(WEB.at("").rstrip("/"), max_retries=0).get(
+        index=index, id=str(draw.number())
+    )
 
 
 def limits(draw: Draw) -> None:
@@ -181,4 +210,3 @@ CAUSES = [
         "GET", f"http://{d.name()}:{d.ident()}:80x/")),
     *SERVICES,
 ]  # fmt: skip
-

@@ -10,7 +10,7 @@ import jsonschema
 import jwt
 import marshmallow
 import msgspec
-import networkx
+import networkx as nx
 import numpy as np
 import openpyxl
 import pandas as pd
@@ -65,7 +65,9 @@ def typed(*words: str, at: click.Command = shop) -> None:
 
 
 def frame(draw: Draw) -> pd.DataFrame:
-    return pd.DataFrame({"sku": ["a", "b"], "day": ["x", "y"], "n": range(2)}, index=[draw.unseen.number(), 7])
+    return pd.DataFrame(
+        {"sku": ["a", "b"], "day": ["x", "y"], "n": range(2)}, index=[draw.unseen.number(), 7]
+    )
 
 
 def table() -> pl.DataFrame:
@@ -108,7 +110,7 @@ def doubled(draw: Draw) -> None:
 
 def apart(draw: Draw) -> None:
     here, there = draw.ident() + "_a", draw.ident() + "_b"
-    networkx.shortest_path(networkx.Graph([(here, "x"), (there, "y")]), here, there)
+    nx.shortest_path(nx.Graph([(here, "x"), (there, "y")]), here, there)
 
 
 PARSERS = [
@@ -147,8 +149,8 @@ PARSERS = [
     Cause("jinja_no_attribute", None, lambda d: rendered(f"{{{{ order.{d.ident()}.x }}}}", order={"n": d.number()})),
     Cause("jinja_tag", None, lambda d: rendered(f"{{% {d.ident()} x %}}")),
     Cause("jinja_filter", None, lambda d: rendered(f"{{{{ 1 | {d.ident()} }}}}")),
-    Cause("jinja_no_template", ("not_found",), lambda d: jinja2.Environment(
-        loader=jinja2.FileSystemLoader(["/tmp/second/templates"])).get_template(f"{d.name()}.html")),  # noqa: S108, S701 -- scratch, no HTML
+    Cause("jinja_no_template", ("not_found",), lambda d: jinja2.Environment(  # noqa: S701 -- no HTML
+        loader=jinja2.FileSystemLoader(["/tmp/second/templates"])).get_template(f"{d.name()}.html")),  # noqa: S108 -- scratch
 ]  # fmt: skip
 
 
@@ -179,7 +181,7 @@ FRAMES = [
     Cause("excel_format", None, lambda d: openpyxl.load_workbook(written(f"{d.name()}.{d.word()}", "x"))),
     Cause("excel_sheet", ("tool_bug", "not_found"), lambda d: openpyxl.Workbook()[d.name()]),
     Cause("image_unknown", None, lambda d: PIL.Image.open(written(f"{d.name()}.png", d.word()))),
-    Cause("graph_no_node", None, lambda d: networkx.shortest_path(networkx.path_graph(3), 0, d.number())),
+    Cause("graph_no_node", None, lambda d: nx.shortest_path(nx.path_graph(3), 0, d.number())),
 ]  # fmt: skip
 
 CAUSES = [*PARSERS, *FRAMES]

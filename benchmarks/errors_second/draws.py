@@ -19,7 +19,7 @@ WORDS = (
     "payroll", "tickets", "vendors", "refunds", "shipments", "contacts", "tenants", "metrics", "events", "drafts",
 )  # fmt: skip
 EXTENSIONS = ("txt", "csv", "json", "log", "yaml", "md", "bin")
-FOLDERS = ("/tmp/second/work", "/srv/nowhere", "/home/agent/jobs", "/var/lib/absent")
+FOLDERS = ("/tmp/second/work", "/srv/nowhere", "/home/agent/jobs", "/var/lib/absent")  # noqa: S108 -- WORK, and three that do not exist
 
 
 @dataclass(slots=True)
@@ -60,7 +60,9 @@ class Draw:
         return self.note(f"{made[:8]}-{made[8:12]}-4{made[13:16]}-a{made[17:20]}-{made[20:]}")
 
     def day(self) -> str:
-        year, month, day = (self.random.randrange(*span) for span in ((2019, 2027), (1, 13), (1, 29)))
+        year, month, day = (
+            self.random.randrange(*span) for span in ((2019, 2027), (1, 13), (1, 29))
+        )
         return self.note(f"{year}-{month:02}-{day:02}")
 
     def path(self, extension: str = "") -> str:
@@ -69,7 +71,11 @@ class Draw:
 
     def host(self) -> str:
         one, two = self.random.sample(WORDS, 2)
-        return self.note(self.random.choice((f"{one}.invalid", f"api.{one}-{two}.invalid", f"{one}7.{two}.invalid")))
+        return self.note(
+            self.random.choice(
+                (f"{one}.invalid", f"api.{one}-{two}.invalid", f"{one}7.{two}.invalid")
+            )
+        )
 
     def port(self) -> int:
         """A loopback port on which nobody listens."""

@@ -9,10 +9,15 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar, Self
+
+import dns.flags
+import dns.message
+import grpc
 
 HOME = Path("/tmp/second")  # noqa: S108 -- a scratch folder of this script, made by it
 BINARIES = Path("/usr/lib/postgresql/15/bin")
@@ -42,7 +47,10 @@ class Web:
         self.status, self.manner = status, manner
         self.body = body if isinstance(body, str) else json.dumps(body)
         kind = "text/plain" if isinstance(body, str) else "application/json"
-        self.headers = {"Content-Type": kind, **{name.replace("_", "-"): text for name, text in headers.items()}}
+        self.headers = {
+            "Content-Type": kind,
+            **{name.replace("_", "-"): text for name, text in headers.items()},
+        }
         return self
 
     def at(self, path: str) -> str:
@@ -147,9 +155,6 @@ class Names:
         return names
 
     def serve(self, udp: socket.socket) -> None:
-        import dns.flags
-        import dns.message
-
         while True:
             asked, sender = udp.recvfrom(4_096)
             if self.silent:
@@ -164,10 +169,6 @@ class Calls:
     """A gRPC server that ends every call with the status it was told."""
 
     def __init__(self) -> None:
-        from concurrent.futures import ThreadPoolExecutor
-
-        import grpc
-
         self.code, self.details = grpc.StatusCode.INTERNAL, ""
         self.server = grpc.server(ThreadPoolExecutor(2))
         generic = grpc.method_handlers_generic_handler(
@@ -177,7 +178,7 @@ class Calls:
         self.port = self.server.add_insecure_port("127.0.0.1:0")
         self.server.start()
 
-    def end(self, _request: bytes, context: object) -> bytes:
+    def end(self, _request: bytes, context: grpc.ServicerContext) -> bytes:
         context.abort(self.code, self.details)
         return b""
 

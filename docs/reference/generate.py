@@ -194,11 +194,13 @@ def _first_and_then(row: Row) -> str:
 
 
 def _meanwhile(kind: Kind) -> str:
-    """Say what the open site of a kind means for other runs; a stop opens none."""
+    """Say what the open site of a kind means for other runs."""
     if kind is Kind.IN_DOUBT:
         return "the same effect is refused"
-    if kind in _OF_ONE_RUN or TABLE[kind].first is Step.STOP:
+    if kind in _OF_ONE_RUN:
         return "-"
+    if TABLE[kind].first is Step.STOP:
+        return "refused until it is changed"
     if kind in MODEL_CAUSED:
         return "only the same call is refused"
     host = "; the second time every tool at this host" if kind in HOST_WIDE else ""

@@ -34,12 +34,12 @@ from pathlib import Path
 import standpipe as sp
 
 URL = "SERVER"
-WORKSPACE = sp.surroundings().workspace_path
+MARKS = Path("MARKED")  # outside of the workspace: a file that changes there is work
 
 
 def mark() -> None:
     """Say which process works; the test looks whether it is gone."""
-    with (WORKSPACE / "pids").open("a") as file:
+    with (MARKS / "pids").open("a") as file:
         file.write(f"{os.getpid()}\\n")
 
 
@@ -51,11 +51,11 @@ def get(path: str) -> str:
 
 def renew() -> dict[str, str]:
     mark()
-    with (WORKSPACE / "renewals").open("a") as file:
+    with (MARKS / "renewals").open("a") as file:
         file.write("renewal\\n")
-    if not (WORKSPACE / "GO").exists():
+    if not (MARKS / "GO").exists():
         time.sleep(600)
-    (WORKSPACE / "token").touch()
+    (MARKS / "token").touch()
     return {}
 
 
@@ -79,7 +79,7 @@ def invoices(url: str) -> str:
 def pause() -> str:
     """Wait for the test."""
     mark()
-    if not (WORKSPACE / "GO").exists():
+    if not (MARKS / "GO").exists():
         time.sleep(600)
     return "went on"
 
@@ -87,7 +87,7 @@ def pause() -> str:
 @sp.tool(effect="read", timeout=300, refresh=renew)
 def secure() -> str:
     """Ask for what needs a fresh token."""
-    return get("/new" if (WORKSPACE / "token").exists() else "/old")
+    return get("/new" if (MARKS / "token").exists() else "/old")
 
 
 def post(order: str) -> str:
@@ -122,6 +122,7 @@ class World:
     """A home, a server its tools talk to, and the processes that work on it."""
 
     home: Path
+    marks: Path
     server: FaultServer
     processes: list[subprocess.Popen[bytes]] = field(
         default_factory=list["subprocess.Popen[bytes]"]
@@ -165,10 +166,10 @@ class World:
         return printed.getvalue()
 
     def go(self) -> None:
-        (self.home / "workspace" / "GO").touch()
+        (self.marks / "GO").touch()
 
     def lines(self, name: str) -> list[str]:
-        path = self.home / "workspace" / name
+        path = self.marks / name
         return path.read_text().splitlines() if path.exists() else []
 
     def pids(self) -> list[int]:
@@ -210,11 +211,13 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Generator[World]:
-    home = tmp_path / "agent"
+    home, marks = tmp_path / "agent", tmp_path / "marks"
+    marks.mkdir()
     scaffold(home, model="script:story.yaml")
     with FaultServer() as server:
-        (home / "tools.py").write_text(TOOLS.replace("SERVER", server.url))
-        made = World(home, server)
+        tools = TOOLS.replace("SERVER", server.url).replace("MARKED", str(marks))
+        (home / "tools.py").write_text(tools)
+        made = World(home, marks, server)
         yield made
         for process in made.processes:
             if process.poll() is None:
@@ -234,10 +237,15 @@ def is_gone(pid: int) -> bool:
         return Path("/proc/self").exists()
 
 
-def until(condition: Callable[[], object]) -> None:
+def until(
+    condition: Callable[[], object], running: subprocess.Popen[bytes] | None = None
+) -> None:
+    """Look again and again, for as long as what is `running` may still bring it about."""
     for _ in range(LOOKS_MAX):
+        over = running is not None and running.poll() is not None
         if condition():
             return
+        assert not over, "the run ended before it came to that"
         time.sleep(0.1)
     raise AssertionError("it never came to that")
 
@@ -249,7 +257,7 @@ def waits(entries: Sequence[Entry]) -> bool:
 def test_a_run_killed_in_a_wait_waits_as_long_as_it_was_told(world: World) -> None:
     world.server.script("/orders", Fault.retry_after("seconds", 6), then=Fault.ok())
     running = world.begin(f"orders: {{url: {world.server.url}/orders}}")
-    until(lambda: waits(world.entries()))
+    until(lambda: waits(world.entries()), running)
     world.kill(running)
     world.go_on()
     first, second = world.asked("/orders")
@@ -257,21 +265,10 @@ def test_a_run_killed_in_a_wait_waits_as_long_as_it_was_told(world: World) -> No
     assert world.attempts("r1.1.1") == [1, 2]
 
 
-def test_a_run_killed_in_a_refresh_renews_the_credential_when_it_goes_on(world: World) -> None:
-    world.server.script("/old", Fault.status(401))
-    world.server.script("/new", Fault.ok())
-    running = world.begin("secure: {}")
-    until(lambda: world.lines("renewals"))
-    world.kill(running)
-    world.go()
-    world.go_on()
-    assert (len(world.asked("/new")), len(world.lines("renewals"))) == (1, 2)
-
-
 def test_a_run_killed_in_a_retry_has_only_the_attempts_that_were_left(world: World) -> None:
     world.server.script("/orders", Fault.status(500), Fault.silence(), then=Fault.status(500))
     running = world.begin(f"orders: {{url: {world.server.url}/orders}}")
-    until(lambda: len(world.asked("/orders")) == 2)
+    until(lambda: len(world.asked("/orders")) == 2, running)
     world.kill(running)
     world.go_on(code=3)
     assert len(world.asked("/orders")) == 3  # the second attempt again, and no third one
@@ -282,7 +279,7 @@ def test_a_count_survives_the_process_that_counted(world: World) -> None:
     world.server.script("/orders", Fault.status(404))
     call = f"orders: {{url: {world.server.url}/orders}}"
     running = world.begin(call, "pause: {}", call)
-    until(lambda: world.pids() and is_waiting(world))
+    until(lambda: world.pids() and is_waiting(world), running)
     world.kill(running)
     world.go()
     world.go_on(code=3)
@@ -303,7 +300,7 @@ def test_an_effect_whose_process_was_killed_happens_once_whatever_a_person_says(
     first = Fault.effect() if landed else Fault.silence()
     world.server.script("POST /pay", first, then=Fault.effect_ok())
     running = world.begin("pay: {order: A-1, why: the task asks}")
-    until(lambda: world.asked("/pay"))
+    until(lambda: world.asked("/pay"), running)
     world.kill(running)
     world.go_on(code=3)
     assert len(world.asked("/pay")) == 1
@@ -320,7 +317,7 @@ def test_an_effect_that_can_be_verified_needs_no_person_after_a_kill(
     world.server.script("POST /pay", first, then=Fault.effect_ok())
     world.server.script("GET /pay", Fault.effect_ok())  # a GET lists what landed
     running = world.begin("pay_and_ask: {order: A-1, why: the task asks}")
-    until(lambda: world.asked("/pay"))
+    until(lambda: world.asked("/pay"), running)
     world.kill(running)
     world.go_on()
     assert [one.body for one in world.server.effects] == ["A-1"]
@@ -331,7 +328,7 @@ def test_a_killed_child_of_an_effect_leaves_the_run_in_doubt_and_nothing_running
 ) -> None:
     world.server.script("POST /pay", Fault.effect())
     running = world.begin("pay: {order: A-1, why: the task asks}")
-    until(lambda: world.asked("/pay"))
+    until(lambda: world.asked("/pay"), running)
     os.kill(world.pids()[-1], signal.SIGKILL)
     assert running.wait(LOOKS_MAX / 10) == 3
     until(lambda: all(map(is_gone, world.pids())))

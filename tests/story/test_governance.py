@@ -1,12 +1,12 @@
 """Failures below the model, over runs and processes of one home, each from call to what people see."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 
 import pytest
 
-from standpipe.actions import Action, Change, Done, Effect, Raised, Returned, Tool
+from standpipe.actions import Action, Change, Done, Effect, Fault, Raised, Returned, Tool
 from standpipe.clock import stamp
 from standpipe.desk.answers import give
 from standpipe.execution.faults import fault_of
@@ -396,3 +396,44 @@ async def test_a_person_may_say_to_go_on_without_it() -> None:
     )
     assert again.executor.calls == []
     assert unresolved(again.gate.record.journal.entries) == []
+
+
+async def test_a_tool_with_a_bug_is_not_called_by_any_run_until_its_code_changes() -> None:
+    home = Home()
+    first = await home.run(fetch=[KeyError("day")])
+    first.executor.attempt = crashed(first.executor)
+    await first.call("fetch")
+    end = must_end(first.gate.record.journal.entries)
+    assert end
+    assert end.status == "failed"
+    second = await home.run(fetch=["data"])
+    refused = await second.call("fetch")
+    assert isinstance(refused, Refused)
+    assert "until its code is changed" in refused.reason
+    assert second.executor.calls == []
+    home.tools["fetch"] = Tool(name="fetch", effect=Effect.READ, origin="home", source="mended")
+    assert await (await home.run(fetch=["data"])).call("fetch") == Succeeded("data")
+
+
+async def test_a_success_ends_the_probation_that_an_answer_began() -> None:
+    home = Home()
+    first = await home.run(fetch=[HttpError(409, "HTTP 409 Conflict")])
+    await first.call("fetch", n=1)
+    await first.call("fetch", n=2)
+    [blocker] = first.asked
+    await give(home.store, blocker, "mended", "ann")
+    second = await home.run(fetch=["data", HttpError(409, "HTTP 409 Conflict")])
+    assert await second.call("fetch", n=3) == Succeeded("data")
+    await second.call("fetch", n=4)
+    assert second.asked == []  # the first failure again, not the last
+
+
+def crashed(executor: ScriptedExecutor) -> Callable[..., Awaitable[Done]]:
+    """Let a tool fail in its own code, as the worker tells it."""
+
+    async def attempt(action: Action, **given: object) -> Done:
+        del given
+        executor.calls.append(action.tool.name)
+        return Done(Raised(Fault(type="KeyError", message="'day'", own_code=True)))
+
+    return attempt

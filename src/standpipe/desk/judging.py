@@ -19,7 +19,7 @@ from standpipe.governor.fingerprint import fingerprints
 from standpipe.governor.recovery import recover
 from standpipe.outcomes.classify import judge, read
 from standpipe.outcomes.evidence import answer, error
-from standpipe.outcomes.outcome import Failed, Unknown
+from standpipe.outcomes.outcome import Failed, Kind, Unknown
 from standpipe.outcomes.shape import is_empty
 from standpipe.policy.egress import host_of
 
@@ -139,7 +139,7 @@ def _judged(said: _Line, result: Result) -> Judgement:
     prints = fingerprints(tool.name, arguments, outcome)
     chosen = recover(outcome, tool=tool, attempt=1, seen=1, jitter=_JITTER)
     return Judgement(
-        kind=outcome.kind.value,
+        kind=(Kind.IN_DOUBT if isinstance(outcome, Unknown) else outcome.kind).value,
         code=reading.code,
         phase=reading.phase.value,
         template=prints.template,

@@ -103,7 +103,7 @@ def _failure(group: Sequence[Entry], entries: Sequence[Entry]) -> Failure:
     return Failure(
         action=_call(last),
         tool=tool,
-        kind=failed.kind,
+        kind=Kind.IN_DOUBT if isinstance(failed, Unknown) else failed.kind,
         site=_site(last) or "",
         message=failed.message,
         count=max(len(calls), len(final)),

@@ -130,6 +130,7 @@ def _settled(entry: Entry, body: Settled, rows: _Rows) -> None:
             if body.site and not _is_attempt(body.recovery):
                 marks = _marks(body)
                 _count(rows, entry, outcome, tool=body.tool, marks=marks, depends=body.depends)
+                _quarantine(rows, entry, body, outcome)
                 _refuse_same_call(rows, entry, body, outcome)
         case Succeeded():
             _worked(entry, body, rows)
@@ -242,6 +243,13 @@ def _alias(rows: _Rows, tool: str, failed: Failed, marks: Fingerprints) -> Site 
     return None
 
 
+def _quarantine(rows: _Rows, entry: Entry, body: Settled, failed: Failed) -> None:
+    """Open the site of what nobody can mend by answering: a tool with a bug, until its source changes."""
+    ends = isinstance(body.recovery, Stop) and failed.kind not in MODEL_CAUSED
+    if ends and (known := rows.read(Site, SITES, body.site)):
+        rows.put(SITES, body.site, sites.opened(known, "", entry.at))
+
+
 def _refuse_same_call(rows: _Rows, entry: Entry, body: Settled, failed: Failed) -> None:
     """What stopped a run by its own arguments is refused with just these in every run."""
     if failed.kind not in MODEL_CAUSED or not isinstance(body.recovery, Escalate | Stop):
@@ -265,16 +273,23 @@ def _close_sites(rows: _Rows, tool: str, *, host: tuple[str, ...] | None, by: st
 
 
 def _resolve(rows: _Rows, name: str, *, by: str, at: str, probation: bool = False) -> None:
+    """Close a site and what its host does to everybody.
+
+    On probation it stays among the unresolved of its tool, so that the next success ends the probation.
+    """
     known = rows.read(Site, SITES, name)
     if known is None:
         return
-    rows.put(SITES, name, sites.resolved(known, by, at, probation=probation))
-    index = rows.tool(known.tool)
-    rows.put(TOOLS, known.tool, replace(index, sites=_without(index.sites, name)))
+    closed = sites.resolved(known, by, at, probation=probation)
+    rows.put(SITES, name, closed if known.count else replace(known, probation=False))
+    if not probation:
+        index = rows.tool(known.tool)
+        rows.put(TOOLS, known.tool, replace(index, sites=_without(index.sites, name)))
     if known.host and known.kind in HOST_WIDE:
         wide = host_site(known.host, known.cause)
-        if (site := rows.read(Site, HOST_SITES, wide)) and site.count:
-            rows.put(HOST_SITES, wide, sites.resolved(site, by, at, probation=probation))
+        if site := rows.read(Site, HOST_SITES, wide):
+            mended = sites.resolved(site, by, at, probation=probation)
+            rows.put(HOST_SITES, wide, mended if site.count else replace(site, probation=False))
             host = rows.host(known.host)
             rows.put(HOSTS, host.host, replace(host, sites=_without(host.sites, wide)))
 

@@ -306,7 +306,7 @@ async def test_a_failure_whose_question_is_open_already_says_everything_about_it
 
 async def test_a_model_that_is_not_asked_says_why_and_for_which_answer_it_waits() -> None:
     gate = await world()
-    body = ModelRefused(1, "some:model", "f00d", "b7", "HTTP 401 from api.x")
+    body = ModelRefused(1, "some:model", "f00d", "HTTP 401 from api.x", blocker="b7")
     await gate.record.journal.append(Draft("1", body))
     assert end_of(gate).why == "waits for the answer to b7: HTTP 401 from api.x"
 

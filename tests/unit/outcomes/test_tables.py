@@ -4,7 +4,7 @@ A row that changes, comes or goes changes `family_tables.json`, and somebody rea
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -31,8 +31,8 @@ LOOK = Tool(name="look", effect=Effect.READ)
 PAY = Tool(name="pay", effect=Effect.ONCE)
 
 
-def answered(status: object, body: str = "") -> Fault:
-    return Fault("E", f"HTTP {status}", "x", {"status_code": status}, body=body)
+def answered(status: str, body: str = "") -> Fault:
+    return Fault("E", f"HTTP {status}", "x", {"status_code": int(status)}, body=body)
 
 
 def named(name: str) -> Fault:
@@ -44,67 +44,67 @@ def coded(word: str) -> Fault:
     return Fault("E", json.dumps({"ok": False, "error": word.removeprefix("=")}), "x")
 
 
-TABLES: Mapping[str, tuple[Mapping[object, object], Callable[..., Fault]]] = {
-    "status": (dict.fromkeys([*http.STATUS, 302, 411, 500, 502, 504, 520]), answered),
+TABLES: Mapping[str, tuple[Iterable[object], Callable[[str], Fault]]] = {
+    "status": ([*http.STATUS, 302, 411, 500, 502, 504, 520], answered),
     "errno": (
-        dict.fromkeys([*words.ERRNOS, *transport.ERRNOS]),
-        lambda number: Fault("OSError", "x", attributes={"errno": number}),
+        [*words.ERRNOS, *transport.ERRNOS],
+        lambda number: Fault("OSError", "x", attributes={"errno": int(number)}),
     ),
     "exit code": (
-        dict.fromkeys([*words.EXITS, 1, -9, -15, 143]),
-        lambda number: Fault("CalledProcessError", "x", "subprocess", {"returncode": number}),
+        [*words.EXITS, 1, -9, -15, 143],
+        lambda number: Fault("CalledProcessError", "x", "subprocess", {"returncode": int(number)}),
     ),
-    "curl": (dict.fromkeys(words.CURL), lambda number: Fault("E", f"curl: ({number}) x", "x")),
-    "python": (dict.fromkeys(words.TYPES), lambda name: Fault(name, "x")),
-    "python in a text": (dict.fromkeys(words.TYPES), lambda name: Fault("E", f"{name}: x", "x")),
+    "curl": (words.CURL, lambda number: Fault("E", f"curl: ({number}) x", "x")),
+    "python": (words.TYPES, lambda name: Fault(name, "x")),
+    "python in a text": (words.TYPES, lambda name: Fault("E", f"{name}: x", "x")),
     "sqlstate": (
-        dict.fromkeys([*database.SQLSTATES, "08001", "08004", "40003", "99999"]),
+        [*database.SQLSTATES, "08001", "08004", "40003", "99999"],
         lambda state: Fault("E", "x", "psycopg", {"sqlstate": f"{state}999"[:5]}),
     ),
     "mysql": (
-        dict.fromkeys(database.MYSQL),
+        database.MYSQL,
         lambda number: Fault("E", f"({number}, 'x')", "pymysql"),
     ),
-    "sqlite": (dict.fromkeys(database.SQLITE_TYPES), named),
+    "sqlite": (database.SQLITE_TYPES, named),
     "smtp": (
-        dict.fromkeys([*mail.REPLIES, 455, 550, 554]),
-        lambda number: Fault("SMTPDataError", "x", "smtplib", {"smtp_code": number}),
+        [*mail.REPLIES, 455, 550, 554],
+        lambda number: Fault("SMTPDataError", "x", "smtplib", {"smtp_code": int(number)}),
     ),
     "smtp in a text": (
-        dict.fromkeys(["550 5.7.1", "535 5.7.8", "451 4.7.1", "554 5.0.0"]),
+        ["550 5.7.1", "535 5.7.8", "451 4.7.1", "554 5.0.0"],
         lambda reply: Fault("E", f"the server said {reply} no", "x"),
     ),
     "ftp": (
-        dict.fromkeys(mail.FTP_REPLIES),
+        mail.FTP_REPLIES,
         lambda number: Fault("error_perm", f"{number} x", "ftplib"),
     ),
     "grpc": (
-        dict.fromkeys(grpc.STATUSES),
+        grpc.STATUSES,
         lambda word: Fault("_InactiveRpcError", f"StatusCode.{word}", "grpc._channel"),
     ),
-    "mcp": (dict.fromkeys(mcp.CODES), lambda number: Fault("McpError", "x", "mcp", {"code": number})),
-    "mcp types": (dict.fromkeys(mcp.TYPES), named),
-    "model types": (dict.fromkeys(model.TYPES), named),
-    "model codes": (dict.fromkeys(bodies.MODEL_CODES), coded),
-    "codes": (dict.fromkeys(part for _, parts in bodies.CODES for part in parts), coded),
+    "mcp": (mcp.CODES, lambda number: Fault("McpError", "x", "mcp", {"code": int(number)})),
+    "mcp types": (mcp.TYPES, named),
+    "model types": (model.TYPES, named),
+    "model codes": (bodies.MODEL_CODES, coded),
+    "codes": ([part for _, parts in bodies.CODES for part in parts], coded),
     "codes at 400": (
-        dict.fromkeys(["throttl", "card_declined", "server_error", "timeout", "idempotency_error"]),
-        lambda word: answered(400, json.dumps({"error": {"code": word}})),
+        ["throttl", "card_declined", "server_error", "timeout", "idempotency_error"],
+        lambda word: answered("400", json.dumps({"error": {"code": word}})),
     ),
-    "clients": (dict.fromkeys(names.TYPES), named),
+    "clients": (names.TYPES, named),
     "names": (
-        dict.fromkeys(part for row in (*names.FIRST, *names.LAST) for part in row[1]),
+        [part for row in (*names.FIRST, *names.LAST) for part in row[1]],
         lambda part: Fault(f"My{part.capitalize()}", "x", "somebody"),
     ),
-    "network": (dict.fromkeys([*transport.TYPES, *transport.WRAPPERS]), named),
-    "own": (dict.fromkeys(code.OWN), named),
+    "network": ([*transport.TYPES, *transport.WRAPPERS], named),
+    "own": (code.OWN, named),
 }  # fmt: skip
 
 
 def rows() -> Iterator[tuple[str, Fault]]:
     for table, (keys, make) in TABLES.items():
         for key in keys:
-            yield f"{table}: {key}", make(key)
+            yield f"{table}: {key}", make(str(key))
 
 
 def told(fault: Fault) -> str:
