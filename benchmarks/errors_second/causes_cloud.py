@@ -7,7 +7,7 @@ import botocore.config
 import botocore.exceptions
 import grpc
 from causes_http import WEB
-from draws import Cause, Draw
+from draws import Cause, Draw, ToolError
 from mcp.server.fastmcp import FastMCP
 from mcp.shared.exceptions import McpError
 from mcp.shared.memory import create_connected_server_and_client_session
@@ -71,10 +71,6 @@ def note(name: str) -> str:
     raise RuntimeError(f"note {name} is locked by another writer")
 
 
-class ToolCallError(Exception):
-    """What a tool call over MCP answered with isError."""
-
-
 def over_mcp(kind: str, name: str, **arguments: object) -> None:
     async def call() -> str | None:
         async with create_connected_server_and_client_session(TOOLS._mcp_server) as session:  # noqa: SLF001 -- mcp 1.x offers no other way in memory
@@ -84,7 +80,7 @@ def over_mcp(kind: str, name: str, **arguments: object) -> None:
                 result = await session.call_tool(name, arguments)
             except McpError as error:
                 return error
-            return ToolCallError(result.content[0].text) if result.isError else None
+            return ToolError(result.content[0].text) if result.isError else None
 
     failed = asyncio.run(call())
     if failed:

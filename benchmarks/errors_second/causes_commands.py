@@ -1,9 +1,13 @@
 """Programs people run from a shell; what they say on stderr is the message."""
 
+import sys
+from pathlib import Path
+
 from causes_http import WEB
 from draws import WORK, Cause, Draw, command, written
+from servers import LIBRARY
 
-PIP = "/tmp/second/venv/bin/pip"  # noqa: S108 -- the environment of this script
+PIP = str(Path(sys.executable).with_name("pip"))
 NPM_QUIET = {
     "npm_config_update_notifier": "false",
     "npm_config_fund": "false",
@@ -85,7 +89,7 @@ def program(draw: Draw, *words: str, given: str = "{}") -> None:
     command(*words, given=given)
 
 
-LIBRARIES = {"LD_LIBRARY_PATH": "/tmp/second/deb/root/usr/lib/x86_64-linux-gnu"}  # noqa: S108 -- unpacked by hand
+LIBRARIES = {"LD_LIBRARY_PATH": str(LIBRARY)}
 
 LANGUAGES = [
     Cause("node_no_module", ("environment",), lambda d: node(f"require('{d.name().lower()}')")),

@@ -224,9 +224,6 @@ REDIS = [
     Cause("redis_refused", ("not_sent",), lambda d: redis.Redis(port=d.port(), retry=None).get(d.name())),
     Cause("redis_dns", ("not_sent",), lambda d: redis.Redis(host=d.host(), retry=None).get(d.name())),
     Cause("redis_unknown_command", ("bad_input", "unknown_tool"), lambda d: keys(d).execute_command(d.ident(), d.name(), d.number())),
-    Cause("redis_arity", ("bad_input",), lambda d: keys(d).execute_command(
-        d.choice(("GET", "TTL", "HGETALL", "SMEMBERS", "LLEN", "TYPE", "STRLEN", "ZCARD", "SCARD", "HLEN", "PTTL", "HKEYS", "HVALS",
-         "PERSIST", "LINDEX", "SETEX", "EXPIRE", "INCR", "DECR")))),
     Cause("redis_no_group", ("not_found",), lambda d: keys(d).xreadgroup(d.name(), d.word(), {d.name(): ">"})),
     Cause("redis_script", None, scripted),
     Cause("redis_denied", ("forbidden",), limited),

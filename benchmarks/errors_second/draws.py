@@ -5,6 +5,7 @@ Rule 2: what a server makes up by itself (`draw.unseen`) is not.
 Rule 3: half of the names carry digits, half do not; some carry dots, hyphens or both cases.
 """
 
+import os
 import socket
 import subprocess
 from collections.abc import Callable
@@ -109,8 +110,8 @@ def command(*words: str, given: str = "", cwd: Path | None = None, **environment
     """Run a program; what it says on stderr and its exit code are the message."""
     done = subprocess.run(
         words, input=given, capture_output=True, text=True, check=False, timeout=60, cwd=cwd or WORK, errors="replace",
-        env={"PATH": "/tmp/second/bin:/usr/local/bin:/usr/bin:/bin:/root/.cargo/bin", "HOME": "/tmp/second/home",  # noqa: S108 -- as above
-             "LANG": "C.UTF-8", "RUSTUP_HOME": "/root/.rustup", **environment},
+        env={"PATH": f"{WORK.parent / 'bin'}:{os.environ['PATH']}", "HOME": str(WORK.parent / "home"), "LANG": "C.UTF-8",
+             "RUSTUP_HOME": str(Path.home() / ".rustup"), **environment},
     )  # fmt: skip
     if done.returncode:
         said = done.stderr.strip() or done.stdout.strip()

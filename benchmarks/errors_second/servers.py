@@ -20,6 +20,7 @@ import dns.message
 import grpc
 
 HOME = Path("/tmp/second")  # noqa: S108 -- a scratch folder of this script, made by it
+LIBRARY = HOME / "deb/root/usr/lib/x86_64-linux-gnu"
 BINARIES = Path("/usr/lib/postgresql/15/bin")
 
 
@@ -127,7 +128,7 @@ def redis() -> Iterator[int]:
     server = subprocess.Popen(
         [HOME / "bin" / "redis-server", "--port", str(port), "--save", "", "--bind", "127.0.0.1"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=HOME,
-        env={"LD_LIBRARY_PATH": str(HOME / "deb/root/usr/lib/x86_64-linux-gnu")},
+        env={"LD_LIBRARY_PATH": str(LIBRARY)},
     )  # fmt: skip
     try:
         await_port(port)

@@ -284,7 +284,7 @@ def test_a_count_survives_the_process_that_counted(world: World) -> None:
     world.go()
     world.go_on(code=3)
     assert len(world.asked("/orders")) == 2
-    [failure] = json.loads(world.say("report", "--json", code=3))["failures"]
+    [failure] = json.loads(world.say("report", "--json"))["failures"]
     assert (failure["kind"], failure["count"]) == ("not_found", 2)
 
 
@@ -332,7 +332,7 @@ def test_a_killed_child_of_an_effect_leaves_the_run_in_doubt_and_nothing_running
     os.kill(world.pids()[-1], signal.SIGKILL)
     assert running.wait(LOOKS_MAX / 10) == 3
     until(lambda: all(map(is_gone, world.pids())))
-    [asked] = json.loads(world.say("report", "--json", code=3))["blocked_on"]
+    [asked] = json.loads(world.say("report", "--json"))["blocked_on"]
     assert asked["kind"] == "in_doubt"
     assert len(world.server.effects) == 1
 

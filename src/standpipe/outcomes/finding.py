@@ -34,8 +34,8 @@ def visible(text: str, *, limit: int = MESSAGE_CHARACTERS_MAX) -> str:
         >>> visible("red \x1b[31m")
         'red \\x1b[31m'
     """
-    if len(text) <= limit and text.isprintable() and text.isascii():
-        return text.strip()
+    if len(text) <= limit and text.isascii() and text.isprintable():
+        return text.strip()  # what it mostly is
     # Longer than the limit may be after spelling out, so the cut comes last; the first cut bounds the work.
     shown = _UNPRINTABLE.sub(_spelled, text[: 2 * limit]).strip()
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"

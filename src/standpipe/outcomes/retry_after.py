@@ -24,15 +24,14 @@ _DURATION = re.compile(
 )
 # `retryDelay` is google.rpc.RetryInfo; `retry_after` is what chat services put into the body.
 _IN_BODY = re.compile(
-    r"['\"]retry_?(?:delay|after)(?:_?(ms|millis))?['\"]\s{0,4}:\s{0,4}['\"]?(\d{1,9}(?:\.\d{1,9})?)s?['\"]?\s{0,4}[,}\]\n]",
-    re.IGNORECASE,
+    r"['\"]retry_?(?:delay|after)(?:_?(ms|millis))?['\"]\s{0,4}:\s{0,4}['\"]?(\d{1,9}(?:\.\d{1,9})?)s?['\"]?\s{0,4}[,}\]\n]"
 )
 _WORDS = re.compile(
-    r"(?:try again|retry|retrying|wait)(?: (?:again|in|after|for|at least)){0,3} (?:another )?((?:\d{1,6}(?:\.\d{1,6})? ?(?:hours?|h|minutes?|mins?|m|ms|milliseconds?|seconds?|secs?|s)\b ?|\d{1,6}(?:\.\d{1,6})?(?:h|m|s)(?=\d)){1,3})",
-    re.IGNORECASE,
+    r"(?:try again|retry|retrying|wait)(?: (?:again|in|after|for|at least)){0,3} (?:another )?((?:\d{1,6}(?:\.\d{1,6})? ?(?:hours?|h|minutes?|mins?|m|ms|milliseconds?|seconds?|secs?|s)\b ?|\d{1,6}(?:\.\d{1,6})?(?:h|m|s)(?=\d)){1,3})"
 )
-_PART = re.compile(r"(\d{1,6}(?:\.\d{1,6})?) ?([a-z]{1,2})", re.IGNORECASE)
+_PART = re.compile(r"(\d{1,6}(?:\.\d{1,6})?) ?([a-z]{1,2})")
 _UNIT_SECONDS = {"ms": 0.001, "mi": 60.0, "m": 60.0, "h": 3600.0, "ho": 3600.0, "s": 1.0, "se": 1.0}
+_HINTS = ("retry", "try again", "wait")
 # draft-ietf-httpapi-ratelimit-headers: `limit=100, remaining=0, reset=30` or `"default";r=0;t=30`.
 _LEFT = re.compile(r"\b(?:remaining|r)=(\d{1,12})")
 _RESET_IN = re.compile(r"\b(?:reset|t)=(\d{1,9})")
@@ -56,10 +55,10 @@ def retry_after_seconds(
     headers: with lower case names. limited: the answer is a rate limit, so that its reset headers
     are meant; they also stand in answers that limit nothing.
     """
-    told = _explicit(headers)
-    if told is None and limited:
+    told = _explicit(headers) if headers else None
+    if told is None and limited and headers:
         told = _reset(headers)
-    return told if told is not None else _in_body(body)
+    return _in_body(body) if told is None and body else told
 
 
 def told_in(text: str) -> float | None:
@@ -122,13 +121,15 @@ def _moment_or_delta(value: str, headers: Mapping[str, str]) -> float | None:
 
 
 def _in_body(body: str) -> float | None:
-    text = body[:_BODY_CHARACTERS_MAX]
+    text = body[:_BODY_CHARACTERS_MAX].lower()
+    if not any(word in text for word in _HINTS):
+        return None
     if match := _IN_BODY.search(text):
         return float(match[2]) * (0.001 if match[1] else 1.0)
     if match := _HEADER.search(text):
         return float(match[1])
     if match := _WORDS.search(text):
-        parts = _PART.findall(match[1].lower())
+        parts = _PART.findall(match[1])
         return sum(float(number) * _UNIT_SECONDS.get(unit, 0.0) for number, unit in parts) or None
     return None
 

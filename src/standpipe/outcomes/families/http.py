@@ -211,8 +211,9 @@ def _fitting(kind: Kind | None, status: int) -> Kind | None:
 
 
 def _is_bot_check(answer: Answer) -> bool:
-    page = answer.body[:5_000].lstrip()
-    return page.startswith("<") and BOT_CHECK.search(page) is not None
+    if not answer.body[:100].lstrip().startswith("<"):
+        return False
+    return BOT_CHECK.search(answer.body[:5_000]) is not None
 
 
 def _is_rate_limit(answer: Answer) -> bool:
