@@ -7,7 +7,7 @@ second     messages of other libraries and programs, made after the code was fro
 precision  of all pairs of messages with the same fingerprint, how many have the same cause
 recall     of all pairs of messages with the same cause, how many have the same fingerprint
 kinds      of the messages whose kind the table decides, how many have an acceptable one
-time       judge + read + fingerprints + recover, per message, the least of N rounds
+time       judge + fingerprints + recover, per message, the least of N rounds
 
 Pairs are of unique messages. Ours is the cause fingerprint (kind, code, template) of an error with a
 type, a module and a message, without the attributes a live exception has. drain3 and the word masks
@@ -36,7 +36,7 @@ from standpipe import __version__
 from standpipe.actions import Effect, Tool
 from standpipe.governor.fingerprint import Fingerprints, fingerprints
 from standpipe.governor.recovery import recover
-from standpipe.outcomes.classify import judge, read
+from standpipe.outcomes.classify import judge
 from standpipe.outcomes.evidence import error
 from standpipe.outcomes.outcome import Failed
 
@@ -97,11 +97,12 @@ def read_lines(path: Path) -> list[Line]:
 
 
 def verdict(line: Line) -> Verdict:
+    """Do with one message what happens to the failure of a `read` tool."""
     result = error(line.type, line.message, line.module)
-    outcome, failed = judge(TOOL, result), read(TOOL, result)
-    if not isinstance(outcome, Failed) or failed is None:
+    outcome = judge(TOOL, result)
+    if not isinstance(outcome, Failed):
         raise TypeError(f"an error was not judged as one: {line.message[:80]}")
-    prints = fingerprints(TOOL.name, line.arguments, failed)
+    prints = fingerprints(TOOL.name, line.arguments, outcome)
     recover(outcome, tool=TOOL, attempt=1, seen=1, jitter=0.5)
     return Verdict(str(outcome.kind), prints)
 

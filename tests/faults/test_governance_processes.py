@@ -237,9 +237,7 @@ def is_gone(pid: int) -> bool:
         return Path("/proc/self").exists()
 
 
-def until(
-    condition: Callable[[], object], running: subprocess.Popen[bytes] | None = None
-) -> None:
+def until(condition: Callable[[], object], running: subprocess.Popen[bytes] | None = None) -> None:
     """Look again and again, for as long as what is `running` may still bring it about."""
     for _ in range(LOOKS_MAX):
         over = running is not None and running.poll() is not None

@@ -9,7 +9,18 @@ from itertools import count, pairwise
 
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
-from standpipe.actions import Action, Died, Done, Effect, Expired, Fault, Raised, Result, Returned, Tool
+from standpipe.actions import (
+    Action,
+    Died,
+    Done,
+    Effect,
+    Expired,
+    Fault,
+    Raised,
+    Result,
+    Returned,
+    Tool,
+)
 from standpipe.desk.answers import give
 from standpipe.gate import Gate
 from standpipe.governor.budget import Limits
@@ -221,14 +232,17 @@ class Schedule:
     async def gate(self, run: str, plan: Plan) -> Gate:
         store = DyingStore(self.store, plan.writes, plan.after_commit)
         gate, _ = await open_gate(
-            {self.tool.name: self.tool}, {}, store=store, clock=self.clock, run=run, limits=NO_LIMITS
+            {self.tool.name: self.tool},
+            {},
+            store=store,
+            clock=self.clock,
+            run=run,
+            limits=NO_LIMITS,
         )
         # One call at a time: whoever is in the air has lost its process.
         refusals = replace(gate.record.outlook.refusals, alive=lambda _pid, _started: False)
         outlook = replace(gate.record.outlook, refusals=refusals)
-        return replace(
-            gate, record=replace(gate.record, outlook=outlook), executor=self.outside
-        )
+        return replace(gate, record=replace(gate.record, outlook=outlook), executor=self.outside)
 
     async def answer(self, how: str) -> None:
         """Let a person say what is true, or that nobody can tell."""
@@ -238,7 +252,9 @@ class Schedule:
                 continue
             landed = any(action == row.action for action, _ in self.outside.ledger)
             truth = "yes" if landed else "no"
-            said = {"truth": truth, "give-up": "give-up"}[how] if row.kind == "in_doubt" else "mended"
+            said = (
+                {"truth": truth, "give-up": "give-up"}[how] if row.kind == "in_doubt" else "mended"
+            )
             await give(self.store, row.id, said, "ann")
 
     async def story(self, action: str) -> list[Entry]:
@@ -414,9 +430,7 @@ async def test_no_call_of_any_run_reaches_a_host_before_the_time_it_named(
 ) -> None:
     clock = SharedClock()
     store = MemoryStore(clock)
-    hosts = Hosts(
-        clock=clock, answers={"a.example": list(first), "b.example": list(second)}
-    )
+    hosts = Hosts(clock=clock, answers={"a.example": list(first), "b.example": list(second)})
     opened = [
         await open_gate(READS, {}, store=store, clock=clock, limits=NO_LIMITS) for _ in range(3)
     ]

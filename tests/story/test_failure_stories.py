@@ -13,7 +13,7 @@ from msgspec.structs import replace as changed
 from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from standpipe.actions import Action, Effect, Expired, Fault, Raised, Returned
+from standpipe.actions import Action, Expired, Fault, Raised, Returned
 from standpipe.adapters.script import Call
 from standpipe.desk.failing import Failure
 from standpipe.desk.report import Report, report
@@ -27,14 +27,14 @@ from standpipe.testing.loops import DONE, OWN, READ, Loop, loop, read, send
 from standpipe.tools.agent import UnfinishedError
 
 
-def http(status: int, message: str = "", **headers: str) -> Raised:
+def http(status: int, message: str, **headers: str) -> Raised:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    said = f"HTTP {status} {message}".strip()
-    return Raised(Fault("HttpError", said, attributes={"status_code": status}, headers=named))
+    attributes = {"status_code": status}
+    return Raised(Fault(type="HttpError", message=message, attributes=attributes, headers=named))
 
 
 def raised(type_: str, message: str, module: str = "builtins", **attributes: object) -> Raised:
-    return Raised(Fault(type_, message, module=module, attributes=attributes))
+    return Raised(Fault(type=type_, message=message, module=module, attributes=attributes))
 
 
 def page(title: str, body: str = "") -> Returned:
@@ -69,7 +69,7 @@ class Once:
 
 
 STORIES = {
-    Kind.CREDENTIAL: Once(http(401, "token_expired"), "blocked", 1, says="HTTP 401 token_expired"),
+    Kind.CREDENTIAL: Once(http(401, "token_expired"), "blocked", 1, says="HTTP 401: token_expired"),
     Kind.FORBIDDEN: Once(http(403, "Forbidden: orders.read"), "blocked", 1, says="orders.read"),
     Kind.LOGIN_PAGE: Once(
         page("Sign in to Shop", "<form><input type='password'></form>"), "blocked", 1,
@@ -89,7 +89,7 @@ STORIES = {
     Kind.NOT_FOUND: Once(http(404, "no such order"), "blocked", 2, 2, says="no such order"),
     Kind.BAD_INPUT: Once(http(422, "day: not a day"), "blocked", 2, 2, says="not a day"),
     Kind.TOOL_BUG: Once(
-        Raised(Fault("KeyError", "'total'", own_code=True)), "failed", 1, says="KeyError"
+        Raised(Fault(type="KeyError", message="'total'", own_code=True)), "failed", 1, says="KeyError"
     ),
     Kind.HTML: Once(page("502 Bad Gateway"), "blocked", 2, says="502 Bad Gateway"),
     Kind.TRUNCATED: Once(
@@ -185,11 +185,13 @@ async def test_searching_in_vain_is_told_once_and_then_stops_the_run() -> None:
 
 async def test_done_over_an_open_failure_is_refused_once_and_then_the_run_has_failed() -> None:
     lost = UnfinishedError("not done yet: orders still open", kind="gave_up")
-    story = loop([read()], [DONE], [DONE], [DONE], read_page=[http(404, "no such order")], done=[lost])
+    story = loop(
+        [read()], [DONE], [DONE], [DONE], read_page=[http(404, "no such order")], done=[lost]
+    )
     seen = await told(story)
     assert (seen.status, story.requests) == ("failed", 3)
     assert "the agent gave up (gave_up)" in seen.summary
-    assert "HTTP 404 no such order" in seen.summary
+    assert "HTTP 404: no such order" in seen.summary
 
 
 async def test_a_red_checklist_is_told_once_and_then_asked_about() -> None:
@@ -291,7 +293,9 @@ def line(entry: Entry) -> str:
             return f"{entry.kind} {entry.key} attempt {attempt}"
         case Settled(outcome=outcome, recovery=recovery):
             came = str(outcome.__struct_config__.tag)
-            return f"{entry.kind} {entry.key} {came}, {recovery.__struct_config__.tag}: {recovery.why}"
+            return (
+                f"{entry.kind} {entry.key} {came}, {recovery.__struct_config__.tag}: {recovery.why}"
+            )
         case BlockedRaised(kind=kind, ask=ask):
             return f"{entry.kind} {entry.key} {kind}: {ask}"
         case _:
@@ -301,16 +305,56 @@ def line(entry: Entry) -> str:
 async def test_the_journal_of_a_rate_limit_that_was_waited_out() -> None:
     story = loop([read()], [DONE], read_page=[http(429, "slow down", retry_after="2"), "a page"])
     await told(story)
-    assert lines(await story.entries()) == snapshot(['model.requested 1', 'model.responded 1', 'action.proposed r1.1.1', 'action.decided r1.1.1#1', 'action.intended r1.1.1#1 attempt 1', 'action.outcome r1.1.1#1 failed, wait: the other side asked: 2.0 s to wait; rate_limited at attempt 1: HTTP 429: HTTP 429 slow down', 'action.intended r1.1.1#2 attempt 2', 'action.outcome r1.1.1#2 succeeded, return: it worked', 'model.requested 2', 'model.responded 2', 'action.proposed r1.2.1', 'action.decided r1.2.1#1', 'action.intended r1.2.1#1 attempt 1', 'action.outcome r1.2.1#1 succeeded, return: it worked'])
+    assert lines(await story.entries()) == snapshot(
+        [
+            "model.requested 1",
+            "model.responded 1",
+            "action.proposed r1.1.1",
+            "action.decided r1.1.1#1",
+            "action.intended r1.1.1#1 attempt 1",
+            "action.outcome r1.1.1#1 failed, wait: the other side asked: 2.0 s to wait; rate_limited at attempt 1: HTTP 429: slow down",
+            "action.intended r1.1.1#2 attempt 2",
+            "action.outcome r1.1.1#2 succeeded, return: it worked",
+            "model.requested 2",
+            "model.responded 2",
+            "action.proposed r1.2.1",
+            "action.decided r1.2.1#1",
+            "action.intended r1.2.1#1 attempt 1",
+            "action.outcome r1.2.1#1 succeeded, return: it worked",
+        ]
+    )
     assert story.clock.slept == [2.0]
 
 
 async def test_the_journal_of_a_rejected_credential() -> None:
-    story = loop([read()], [DONE], read_page=[http(401, "token_expired"), "a page"])
+    story = loop([read()], [read()], [DONE], read_page=[http(401, "token_expired"), "a page"])
     await told(story)
     await story.answer("b1", "the token is renewed")
     await told(story)
-    assert lines(await story.entries()) == snapshot(['model.requested 1', 'model.responded 1', 'action.proposed r1.1.1', 'action.decided r1.1.1#1', 'action.intended r1.1.1#1 attempt 1', 'action.outcome r1.1.1#1 failed, escalate: a person has to decide; credential: HTTP 401: HTTP 401 token_expired', 'blocked.raised b1 failure: `read_page` failed: HTTP 401: HTTP 401 token_expired. What now?', 'answer.given b1', 'model.requested 2', 'model.responded 2', 'action.proposed r1.2.1', 'action.decided r1.2.1#1', 'action.intended r1.2.1#1 attempt 1', 'action.outcome r1.2.1#1 succeeded, return: it worked'])
+    assert lines(await story.entries()) == snapshot(
+        [
+            "model.requested 1",
+            "model.responded 1",
+            "action.proposed r1.1.1",
+            "action.decided r1.1.1#1",
+            "action.intended r1.1.1#1 attempt 1",
+            "action.outcome r1.1.1#1 failed, escalate: a person has to decide; credential: HTTP 401: token_expired",
+            "blocked.raised b1 failure: `read_page` failed: HTTP 401: token_expired. What now?",
+            "answer.given b1",
+            "model.requested 2",
+            "model.responded 2",
+            "action.proposed r1.2.1",
+            "action.decided r1.2.1#1",
+            "action.intended r1.2.1#1 attempt 1",
+            "action.outcome r1.2.1#1 succeeded, return: it worked",
+            "model.requested 3",
+            "model.responded 3",
+            "action.proposed r1.3.1",
+            "action.decided r1.3.1#1",
+            "action.intended r1.3.1#1 attempt 1",
+            "action.outcome r1.3.1#1 succeeded, return: it worked",
+        ]
+    )
 
 
 async def test_the_journal_of_an_effect_in_doubt() -> None:
@@ -318,4 +362,23 @@ async def test_the_journal_of_an_effect_in_doubt() -> None:
     await told(story)
     await story.answer("b1", "yes")
     await told(story)
-    assert lines(await story.entries()) == snapshot(['model.requested 1', 'model.responded 1', 'action.proposed r1.1.1', 'action.decided r1.1.1#1', 'action.intended r1.1.1#1 attempt 1', 'action.outcome r1.1.1#1 unknown, escalate: it may have happened: no result within 30 s, the time limit of `send_note`', 'action.in_doubt r1.1.1#1', 'blocked.raised b1 in_doubt: did it happen: send_note(to=ann)?', 'answer.given b1', 'action.reconciled r1.1.1#1', 'model.requested 2', 'model.responded 2', 'action.proposed r1.2.1', 'action.decided r1.2.1#1', 'action.intended r1.2.1#1 attempt 1', 'action.outcome r1.2.1#1 succeeded, return: it worked'])
+    assert lines(await story.entries()) == snapshot(
+        [
+            "model.requested 1",
+            "model.responded 1",
+            "action.proposed r1.1.1",
+            "action.decided r1.1.1#1",
+            "action.intended r1.1.1#1 attempt 1",
+            "action.outcome r1.1.1#1 unknown, escalate: it may have happened: no result within 30 s, the time limit of `send_note`",
+            "action.in_doubt r1.1.1#1",
+            "blocked.raised b1 in_doubt: did it happen: send_note(to=ann)?",
+            "answer.given b1",
+            "action.reconciled r1.1.1#1",
+            "model.requested 2",
+            "model.responded 2",
+            "action.proposed r1.2.1",
+            "action.decided r1.2.1#1",
+            "action.intended r1.2.1#1 attempt 1",
+            "action.outcome r1.2.1#1 succeeded, return: it worked",
+        ]
+    )
