@@ -1,7 +1,7 @@
 """Failures below the model, over runs and processes of one home, each from call to what people see."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import pytest
@@ -401,7 +401,12 @@ async def test_a_person_may_say_to_go_on_without_it() -> None:
 async def test_a_tool_with_a_bug_is_not_called_by_any_run_until_its_code_changes() -> None:
     home = Home()
     first = await home.run(fetch=[KeyError("day")])
-    first.executor.attempt = crashed(first.executor)
+
+    async def attempt(action: Action, **given: object) -> Done:
+        del action, given
+        return Done(Raised(Fault(type="KeyError", message="'day'", own_code=True)))
+
+    first.executor.attempt = attempt
     await first.call("fetch")
     end = must_end(first.gate.record.journal.entries)
     assert end
@@ -426,14 +431,3 @@ async def test_a_success_ends_the_probation_that_an_answer_began() -> None:
     assert await second.call("fetch", n=3) == Succeeded("data")
     await second.call("fetch", n=4)
     assert second.asked == []  # the first failure again, not the last
-
-
-def crashed(executor: ScriptedExecutor) -> Callable[..., Awaitable[Done]]:
-    """Let a tool fail in its own code, as the worker tells it."""
-
-    async def attempt(action: Action, **given: object) -> Done:
-        del given
-        executor.calls.append(action.tool.name)
-        return Done(Raised(Fault(type="KeyError", message="'day'", own_code=True)))
-
-    return attempt

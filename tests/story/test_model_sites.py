@@ -104,6 +104,7 @@ async def test_a_pause_the_provider_asked_for_holds_for_the_next_run(runtime: Ru
         second = await runtime.run("sum up the notes")
         kinds = [one.kind for one in (*first.blocked_on, *second.blocked_on)]
         assert (kinds, len(server.requests)) == (["wait", "wait"], 1)
-        runtime.clock.advance(3601)  # pyright: ignore[reportAttributeAccessIssue] -- the fake one
+        assert isinstance(runtime.clock, FakeClock)
+        runtime.clock.advance(3601)
         ended = await runtime.resume(second.run)
         assert (ended.status, ended.summary) == ("done", "Summed up.")
