@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 from msgspec import Struct
 
-from standpipe.governor.fingerprint import VERSION, Fingerprints
+from standpipe.governor.fingerprint import VERSION, Fingerprints, template
 from standpipe.ids import digest
 from standpipe.outcomes.outcome import Failed, Kind, Unknown
 
@@ -171,14 +171,16 @@ def host_site(host: str, cause: str) -> str:
     return digest(f"{host}\x1f{cause}".encode())[:_HEX_DIGITS]
 
 
-def is_alias(old: Site, *, tool: str, outcome: Failed, template: str, derived: str) -> bool:
+def is_alias(old: Site, *, tool: str, outcome: Failed, shape: str) -> bool:
     """Whether a site that an earlier version of the fingerprint named is the one that failed now.
 
-    derived: the template this version makes of the message that is kept with the old site.
+    shape: the template of the failure at hand; the old site's is derived again from the message kept
+    with it. The code is left out: a later classifier may read another one from the same answer.
     """
-    place = (old.tool, old.kind, old.code, old.host)
-    same_place = place == (tool, outcome.kind, outcome.code, outcome.host)
-    return old.version < VERSION and same_place and template in (derived, old.template)
+    if old.version >= VERSION or old.count == 0:
+        return False
+    same_place = (old.tool, old.kind, old.host) == (tool, outcome.kind, outcome.host)
+    return same_place and shape in (template(old.message, {}), old.template)
 
 
 def stamp(moment: datetime) -> str:

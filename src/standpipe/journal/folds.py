@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from standpipe.governor import hosts, sites
-from standpipe.governor.fingerprint import Fingerprints, template
+from standpipe.governor.fingerprint import Fingerprints
 from standpipe.governor.hosts import Host
 from standpipe.governor.recovery import Escalate, Recovery, Refresh, Retry, Stop, Wait
 from standpipe.governor.sites import HOST_WIDE, MODEL_CAUSED, Site, host_site
@@ -232,10 +232,7 @@ def _alias(rows: _Rows, tool: str, failed: Failed, marks: Fingerprints) -> Site 
     """Take over the site an earlier version of the fingerprint gave another name."""
     for name in rows.tool(tool).sites:
         old = rows.read(Site, SITES, name)
-        if old is None or old.count == 0:
-            continue
-        derived = template(old.message, {})
-        if sites.is_alias(old, tool=tool, outcome=failed, template=marks.template, derived=derived):
+        if old and sites.is_alias(old, tool=tool, outcome=failed, shape=marks.template):
             rows.put(SITES, name, replace(sites.resolved(old, marks.site), version=old.version))
             index = rows.tool(tool)
             rows.put(TOOLS, tool, replace(index, sites=_without(index.sites, name)))

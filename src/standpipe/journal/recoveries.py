@@ -94,7 +94,7 @@ class Recoveries:
             return seen_by_model(story, site=prints.site, tool=action.tool.name, here=here)
         host = outcome.host if outcome.kind in HOST_WIDE and isinstance(outcome, Failed) else ""
         wide = host_site(host, prints.cause) if host else ""
-        return await self.refusals.seen(prints.site, wide, same_way)
+        return await self.refusals.seen(action.tool.name, outcome, prints, wide, same_way)
 
     def _alternates_left(self, action: Action) -> tuple[str, ...]:
         return tuple(name for name in action.tool.alternates if name != action.tool.name)

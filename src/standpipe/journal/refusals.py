@@ -14,8 +14,9 @@ from msgspec import Struct
 
 from standpipe.actions import Action, Effect
 from standpipe.clock import Clock
+from standpipe.governor.fingerprint import Fingerprints
 from standpipe.governor.hosts import Host, may_repeat, seconds_left
-from standpipe.governor.sites import Site, may_try, seen_next, stamp
+from standpipe.governor.sites import Site, is_alias, may_try, seen_next, stamp
 from standpipe.ids import HOME, digest
 from standpipe.journal.drafts import call_digest, twin_digest
 from standpipe.journal.entries import Draft, SiteProbed
@@ -35,6 +36,7 @@ from standpipe.journal.projections import (
     read_row,
 )
 from standpipe.journal.store import Store
+from standpipe.outcomes.outcome import Failed, Unknown
 from standpipe.policy.egress import host_of
 from standpipe.policy.situation import Refusal
 
@@ -126,9 +128,18 @@ class Refusals:
         """Whether the retry budget of a host allows another attempt."""
         return not host or may_repeat(read_row(Host, await self.store.row(HOSTS, host)))
 
-    async def seen(self, site: str, host_site: str, same_way: int) -> int:
+    async def seen(
+        self,
+        tool: str,
+        failed: Failed | Unknown,
+        prints: Fingerprints,
+        host_site: str,
+        same_way: int,
+    ) -> int:
         """Return how often this has failed since anything resolved it, the failure at hand included."""
-        here = read_row(Site, await self.store.row(SITES, site))
+        here = read_row(Site, await self.store.row(SITES, prints.site))
+        if here is None and isinstance(failed, Failed):
+            here = await self._alias(tool, failed, prints.template)
         wide = read_row(Site, await self.store.row(HOST_SITES, host_site)) if host_site else None
         return max(seen_next(here, same_way), seen_next(wide, same_way))
 
@@ -156,6 +167,15 @@ class Refusals:
             own = depends.partition(":")[2] if name == HOST_SITES else depends
             if not may_try(site, now, depends=own) and site.probe != action.id:
                 return Refusal("open_site", _said(site), site.blocker)
+        return None
+
+    async def _alias(self, tool: str, failed: Failed, shape: str) -> Site | None:
+        """Return the site as an earlier version of the fingerprint named it."""
+        row = read_row(ToolRow, await self.store.row(TOOLS, tool)) or _NOTHING
+        for name in row.sites:
+            old = read_row(Site, await self.store.row(SITES, name))
+            if old and is_alias(old, tool=tool, outcome=failed, shape=shape):
+                return old
         return None
 
     async def _same_call(self, action: Action, view: View) -> Refusal | None:

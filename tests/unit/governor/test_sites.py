@@ -85,12 +85,15 @@ def test_on_probation_the_next_failure_is_the_last() -> None:
 
 def test_an_older_name_of_the_same_site_is_known_again() -> None:
     old = msgspec.structs.replace(fail(), version=VERSION - 1, template="as it was")
-    outcome = Failed(Kind.FORBIDDEN, "HTTP 403", code="403", host="api.example")
-    same = {"tool": "look", "template": "as it is", "derived": "as it is"}
-    assert is_alias(old, outcome=outcome, **same)
-    assert not is_alias(fail(), outcome=outcome, **same)
-    assert not is_alias(old, outcome=msgspec.structs.replace(outcome, code="401"), **same)
-    assert not is_alias(old, outcome=outcome, **{**same, "derived": "another"})
+    now = fail()
+    outcome = Failed(Kind.FORBIDDEN, "HTTP 403", code="another", host="api.example")
+    assert is_alias(old, tool="look", outcome=outcome, shape=now.template)
+    assert is_alias(old, tool="look", outcome=outcome, shape="as it was")
+    assert not is_alias(now, tool="look", outcome=outcome, shape=now.template)
+    assert not is_alias(old, tool="look", outcome=outcome, shape="another")
+    assert not is_alias(old, tool="send", outcome=outcome, shape=now.template)
+    elsewhere = msgspec.structs.replace(outcome, host="b.example")
+    assert not is_alias(old, tool="look", outcome=elsewhere, shape=now.template)
 
 
 def test_the_cool_down_of_a_transient_kind_doubles_up_to_ten_minutes() -> None:
