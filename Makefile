@@ -32,6 +32,10 @@ format: $(VENV)/.developer
 bench: $(VENV)/.developer
 	$(BIN)/python benchmarks/gate.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/loops.py
+	$(BIN)/python benchmarks/fingerprint.py
+	$(BIN)/python benchmarks/failures.py --quick
 
 docs: $(VENV)/.developer
 	$(BIN)/cog -r README.md ARCHITECTURE.md docs/failures.md docs/reference/*.md

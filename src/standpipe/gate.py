@@ -65,7 +65,7 @@ class Gate:
         """Do what was chosen; return whether the action is to be admitted once more."""
         match recovery:
             case Retry(delay_seconds=delay) | Wait(delay_seconds=delay):
-                return await self.record.wait(delay, action)
+                return await self.record.sleep(action, delay)
             case Refresh():
                 await self.record.refresh(action, self.executor.refresh)
                 return True

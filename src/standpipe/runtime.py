@@ -247,7 +247,6 @@ class Runtime:
             fallbacks=self.settings.failures.fallback_models,
             mask=self.masker.mask,
             price=price_of,
-            depends=record.outlook.refusals.depends,
             model_seconds=self.settings.failures.model_seconds,
             over_budget=lambda: over(record.outlook.limits, spent(journal, self.clock.now())),
         )

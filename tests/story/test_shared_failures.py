@@ -7,19 +7,30 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from standpipe.actions import Action, Done, Effect, Tool
+from standpipe.actions import Action, Done, Effect, Fault, Raised, Tool
 from standpipe.clock import stamp
 from standpipe.desk.answers import give
 from standpipe.gate import Gate
 from standpipe.governor.fingerprint import VERSION, Fingerprints, fingerprints
 from standpipe.governor.hosts import TOKENS_MAX, Host
 from standpipe.governor.sites import RUNS_MAX, Site
-from standpipe.journal.entries import Settled
-from standpipe.journal.projections import HOST_SITES, HOSTS, SITES, TWINS, TwinRow, read_row
+from standpipe.journal.entries import Draft, Entry, Settled
+from standpipe.journal.projections import (
+    CALLS,
+    HOST_SITES,
+    HOSTS,
+    SITES,
+    TOOLS,
+    TWINS,
+    CallRow,
+    ToolRow,
+    TwinRow,
+    read_row,
+)
 from standpipe.journal.views import open_blockers, pointed_at
 from standpipe.outcomes.outcome import Failed, Outcome, Refused, Succeeded, Unknown
 from standpipe.stores.memory import MemoryStore
-from standpipe.testing.fakes import FakeClock
+from standpipe.testing.fakes import Crash, FakeClock
 from standpipe.testing.gates import Line, ScriptedExecutor, open_gate
 
 NAMES = ("fetch", "look_up", "list_all")
@@ -40,6 +51,7 @@ class StrikeError(Exception):
 FORBIDDEN, CONFLICT, MISSING = HttpError(403), HttpError(409), HttpError(404, "no such order")
 BUSY, BROKEN, REJECTED = HttpError(503), HttpError(500), HttpError(401)
 STRIKE = StrikeError("on strike")
+SEND = Tool(name="send", effect=Effect.ONCE, origin="home", policy="allow", control=("to",))
 
 
 @dataclass
@@ -90,6 +102,7 @@ class Home:
     clock: FakeClock = field(default_factory=FakeClock)
     secret_version: int = 1
     alive: bool = True
+    credentials_asked: list[str] = field(default_factory=list[str])
     store: MemoryStore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -105,13 +118,17 @@ class Home:
         )
         refusals = replace(
             gate.record.outlook.refusals,
-            credentials=lambda _tool, _hosts: {"TOKEN": str(self.secret_version)},
+            credentials=self.credentials,
             alive=lambda _pid, _started: self.alive,
         )
         record = replace(gate.record, outlook=replace(gate.record.outlook, refusals=refusals))
         if hosts:
             executor.attempt = seen_at(executor, tuple(hosts))
         return Run(replace(gate, record=record), executor, again.turn if again else 0)
+
+    def credentials(self, tool: str, hosts: Sequence[str]) -> Mapping[str, str]:
+        self.credentials_asked = [*dict.fromkeys((*self.credentials_asked, *hosts))]
+        return {"TOKEN": str(self.secret_version)} if tool in self.tools else {}
 
     async def answer(self, blocker: str, said: str = "it is mended") -> None:
         await give(self.store, blocker, said, "ann")
@@ -450,8 +467,7 @@ async def test_two_different_mistakes_of_a_model_are_not_the_same_one_twice() ->
 
 
 async def test_an_effect_that_ended_is_in_nobodys_way() -> None:
-    send = Tool(name="send", effect=Effect.ONCE, origin="home", policy="allow", control=("to",))
-    home = Home({"send": send}, alive=False)
+    home = Home({"send": SEND}, alive=False)
     run = await home.run(send=["sent", HttpError(422), "sent"])
     for number in range(3):
         await run.call("send", to="ann", n=number)
@@ -464,8 +480,7 @@ async def test_an_effect_that_ended_is_in_nobodys_way() -> None:
 
 @pytest.mark.parametrize("alive", [True, False])
 async def test_only_the_effect_of_a_process_that_is_gone_holds_its_twins(alive: bool) -> None:
-    send = Tool(name="send", effect=Effect.ONCE, origin="home", policy="allow", control=("to",))
-    home = Home({"send": send}, alive=alive)
+    home = Home({"send": SEND}, alive=alive)
     first, second = await home.run(), await home.run()
     found: list[Outcome] = []
 
@@ -513,3 +528,249 @@ async def test_a_pause_is_shown_again_only_after_what_people_were_told() -> None
     again = await home.run(run, fetch=[HttpError(429, retry_after="20"), "data"])
     again.turn -= 1
     assert await again.call("fetch", SHOP) == Succeeded("data")  # 20 s more, told anew
+
+
+# -- what happens at the same time ----------------------------------------------------------------
+
+
+async def test_of_two_runs_that_find_a_half_open_site_at_once_only_one_tries_it() -> None:
+    home = Home()
+    await (await home.run(fetch=[BUSY])).call("fetch")
+    home.clock.advance(31)
+    slow, fast = await home.run(), await home.run()
+    post, found = home.store.post, list[Outcome]()
+
+    async def held(run: str, drafts: Sequence[Draft]) -> Sequence[Entry]:
+        home.store.post = post
+        fast.executor.during = meanwhile
+        await fast.call("fetch")
+        return await post(run, drafts)
+
+    async def meanwhile() -> None:
+        found.append(await slow.call("fetch", n=2))
+
+    home.store.post = held
+    await slow.call("fetch", n=1)
+    assert [type(outcome) for outcome in found] == [Refused]
+    assert len(fast.executor.calls) == 1
+
+
+async def test_the_one_attempt_at_a_half_open_site_may_be_repeated_below_the_model() -> None:
+    home = Home()
+    await (await home.run(fetch=[BUSY])).call("fetch")
+    home.clock.advance(31)
+    second = await home.run(fetch=[BUSY, "data"])
+    assert await second.call("fetch") == Succeeded("data")
+    assert len(second.executor.calls) == 2
+
+
+async def test_a_call_that_was_out_when_its_site_opened_makes_nobody_wait_longer() -> None:
+    home = Home()
+    first, second = await home.run(fetch=[BUSY]), await home.run(fetch=[BUSY])
+
+    async def meanwhile() -> None:
+        first.executor.during = None
+        await second.call("fetch")
+
+    first.executor.during = meanwhile
+    await first.call("fetch")
+    site = await home.site("fetch")
+    assert (site.count, site.cooldown_seconds) == (2, 30)
+    assert first.points == tuple(second.asked)
+    assert first.asked == []
+
+
+async def test_two_effects_whose_processes_are_gone_are_both_in_the_way() -> None:
+    home = Home({"send": SEND})
+    first, second = await home.run(), await home.run()
+
+    async def die() -> None:
+        raise Crash
+
+    async def meanwhile() -> None:
+        second.executor.during = die
+        with pytest.raises(Crash):
+            await second.call("send", to="ann", n=2)
+        raise Crash
+
+    first.executor.during = meanwhile
+    with pytest.raises(Crash):
+        await first.call("send", to="ann", n=1)
+    [text] = (await home.store.rows(TWINS)).values()
+    row = read_row(TwinRow, text)
+    assert row
+    assert [flight.run for flight in row.flights] == [first.id, second.id]
+    assert await (await home.run()).call("send", to="ann", n=3) == Succeeded("data")
+    await home.run(first)  # its process is known to be gone once another one goes on with it
+    held = await (await home.run()).call("send", to="ann", n=4)
+    assert isinstance(held, Refused)
+    assert held.reason == (
+        f"`send` to the same place may have happened in {first.id}.1.1, and nobody knows yet; "
+        f"go on with {first.id} first"
+    )
+
+
+# -- more of the same ------------------------------------------------------------------------------
+
+
+async def test_an_open_site_of_one_host_keeps_nobody_from_another() -> None:
+    home = Home()
+    first = await home.run(fetch=[HttpError(403, "not for you")])
+    await first.call("fetch", SHOP)
+    second = await home.run()
+    assert await second.call("fetch", DEPOT) == Succeeded("data")
+    refused = await second.call("fetch", SHOP)
+    assert refused == Refused(
+        "`fetch` failed once (forbidden: HTTP 403 from shop.example: not for you) and is not tried "
+        f"again until somebody answers {first.asked[0]}"
+    )
+    assert isinstance(await second.call("fetch"), Refused)  # nobody knows where that goes
+
+
+async def test_a_long_message_is_cut_where_a_refusal_quotes_it() -> None:
+    home = Home()
+    await (await home.run(fetch=[HttpError(403, "very " * 200)])).call("fetch")
+    refused = await (await home.run()).call("fetch")
+    assert isinstance(refused, Refused)
+    assert "very very…" in refused.reason
+    assert len(refused.reason) < 450
+
+
+async def test_the_question_of_a_run_about_its_own_mistakes_is_not_that_of_another_run() -> None:
+    home = Home()
+    first = await stopped(home)
+    second = await home.run(fetch=[MISSING])
+    await second.call("fetch", order="b")
+    await second.call("fetch", order="c")
+    assert len(second.asked) == 1
+    assert second.asked != first.asked
+
+
+async def test_a_tool_with_a_bug_is_left_alone_until_its_code_changes() -> None:
+    home = Home()
+    bug = Raised(Fault(type="KeyError", message="'total'", own_code=True))
+    await (await home.run(fetch=[bug])).call("fetch")
+    assert isinstance(await (await home.run()).call("fetch"), Refused)
+    home.clock.advance(3_600)
+    assert isinstance(await (await home.run()).call("fetch"), Refused)
+    home.tools["fetch"] = msgspec.structs.replace(home.tools["fetch"], source="mended")
+    assert await (await home.run()).call("fetch") == Succeeded("data")
+
+
+async def test_whoever_is_asked_about_a_credential_reads_its_name() -> None:
+    home = Home()
+    run = await home.run(fetch=[REJECTED])
+    await run.call("fetch", SHOP)
+    [body] = open_blockers(run.gate.record.journal.entries).values()
+    assert body.secrets == ("TOKEN",)
+    assert home.credentials_asked == ["shop.example"]
+
+
+async def test_a_keyed_effect_is_not_in_its_own_way() -> None:
+    home = Home({"send": msgspec.structs.replace(SEND, idempotency_key="key")}, alive=False)
+    run = await home.run(send=[TimeoutError("the line went dead"), "sent"])
+    assert await run.call("send", to="ann") == Succeeded("sent")
+
+
+async def test_an_effect_a_person_has_seen_is_in_nobodys_way() -> None:
+    home = Home({"send": SEND})
+    run = await home.run(send=[TimeoutError("the line went dead")])
+    assert isinstance(await run.call("send", to="ann"), Unknown)
+    await home.answer(run.asked[0], "yes")
+    again = await home.run(run)
+    again.turn -= 1
+    assert isinstance(await again.call("send", to="ann"), Succeeded)
+    assert again.executor.calls == []
+    assert await (await home.run()).call("send", to="ann") == Succeeded("data")
+
+
+async def test_a_pause_that_comes_with_an_overload_holds_for_every_run() -> None:
+    home = Home()
+    first = await home.run(fetch=[HttpError(503, retry_after="20"), "data"])
+    second = await home.run()
+    paused: list[float] = []
+    sleep = home.clock.sleep
+
+    async def watched(seconds: float) -> None:
+        paused.extend((await second.gate.record.outlook.refusals.paused()).values())
+        await sleep(seconds)
+
+    home.clock.sleep = watched
+    await first.call("fetch", SHOP)
+    assert paused == [20.0]
+
+
+async def test_an_overload_without_a_time_is_no_pause_for_others() -> None:
+    home = Home()
+    run = await home.run(fetch=[BUSY, "data"])
+    paused: list[Mapping[str, float]] = []
+    sleep = home.clock.sleep
+
+    async def watched(seconds: float) -> None:
+        paused.append(await run.gate.record.outlook.refusals.paused())
+        await sleep(seconds)
+
+    home.clock.sleep = watched
+    await run.call("fetch", SHOP)
+    assert paused == [{}]
+
+
+async def test_a_host_seen_twice_is_still_one_host() -> None:
+    home = Home()
+    run = await home.run(hosts=["shop.example"])
+    await run.call("fetch", n=1)
+    await run.call("fetch", n=2)
+    await (await home.run(look_up=[HttpError(429, retry_after="3600")])).call("look_up", SHOP)
+    assert isinstance(await (await home.run()).call("fetch"), Refused)
+
+
+async def test_a_failure_of_no_known_host_is_resolved_wherever_the_tool_works() -> None:
+    home = Home()
+    await (await home.run(fetch=[STRIKE])).call("fetch", n=1)
+    await (await home.run(hosts=["shop.example"])).call("fetch", n=2)
+    assert (await home.site("fetch")).count == 0
+
+
+async def test_two_ways_of_failing_of_one_tool_are_counted_apart() -> None:
+    home = Home()
+    run = await home.run(fetch=[STRIKE, CONFLICT, HttpError(501)])
+    for number in range(3):
+        await run.call("fetch", n=number)
+    assert run.asked == []
+    rows = (await home.store.rows(SITES)).values()
+    assert [row.count for text in rows if (row := read_row(Site, text))] == [1] * len(rows)
+
+
+async def test_what_is_lifted_of_a_refused_call_is_lifted_everywhere() -> None:
+    home = Home()
+    await stopped(home)
+    await (await home.run()).call("fetch", order="b")  # it works again
+    [call] = (await home.store.rows(CALLS)).values()
+    row, tool = read_row(CallRow, call), await home.store.row(TOOLS, "fetch")
+    index = read_row(ToolRow, tool)
+    assert row
+    assert index
+    assert (row.refused, index.calls) == (False, ())
+    answered = Home()
+    first = await stopped(answered)
+    await answered.answer(first.asked[0])
+    [call] = (await answered.store.rows(CALLS)).values()
+    row, index = (
+        read_row(CallRow, call),
+        read_row(ToolRow, await answered.store.row(TOOLS, "fetch")),
+    )
+    assert row
+    assert index
+    assert (row.refused, index.calls, row.blocker) == (False, (), first.asked[0])
+
+
+async def test_a_person_who_takes_long_takes_nothing_of_the_time_to_wait() -> None:
+    home = Home({"pay": Tool(name="pay", origin="home", control=())})
+    run = await home.run(pay=[HttpError(429, retry_after="20"), "paid"])
+    assert isinstance(await run.call("pay"), Refused)
+    home.clock.advance(3_600)
+    await home.answer(run.asked[0], "yes")
+    await run.gate.record.journal.refresh()
+    run.turn -= 1
+    assert await run.call("pay") == Succeeded("paid")
+    assert home.clock.slept == [20.0]

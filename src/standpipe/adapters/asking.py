@@ -5,7 +5,7 @@ Rule 2: a model is asked instead only while the one before it cannot answer, and
     the same request, so an outage of all of them ends in one question.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from standpipe.adapters.compaction import Compaction, compacted, compactions, si
 from standpipe.adapters.model_failures import SoFar, as_tool, chosen, judged
 from standpipe.adapters.plan import Plan, failures, plan, too_longs
 from standpipe.governor.fingerprint import VERSION, fingerprints
-from standpipe.governor.recovery import Recovery, Retry, Wait
+from standpipe.governor.recovery import TABLE, Recovery, Retry, Wait
 from standpipe.journal.entries import Draft, Entry, ModelFailed, ModelRefused, ModelResponded, Noted
 from standpipe.journal.record import Record
 from standpipe.outcomes.outcome import Failed, Kind
@@ -30,7 +30,7 @@ class Asking:
     record: Record
     models: Sequence[str]
     mask: Callable[[object], object]
-    depends: Callable[[Action], Awaitable[str]]
+    model_seconds: float
     hosts: Mapping[str, str] = field(default_factory=dict[str, str])
     messages: Sequence[ModelMessage] = ()
 
@@ -54,12 +54,13 @@ class Asking:
         """Whether the next request may be made; one that is known to fail goes to another model, or to nobody."""
         action = self.request()
         if refusal := await self._refusal(action):
-            others = [name for name in self.models if name != action.tool.name]
+            alternates = not refusal.kind or TABLE[Kind(refusal.kind)].alternates
+            others = [name for name in self.models if alternates and name != action.tool.name]
             free = [name for name in others if not await self._refusal(self._asked(name))]
             body = ModelRefused(
                 number=self.number,
                 model=action.tool.name,
-                site=refusal.rule,
+                site=refusal.site,
                 blocker="" if free else refusal.blocker,
                 why=refusal.reason,
                 instead=free[0] if free else "",
@@ -85,6 +86,7 @@ class Asking:
         model, number = self.plan().model, self.number
         attempt = 1 + len(failures(self._entries, number=number))
         prints = fingerprints(model, {}, failed)
+        asked, refusals = self.request(), self.record.outlook.refusals
         body = ModelFailed(
             number=number,
             attempt=attempt,
@@ -95,7 +97,8 @@ class Asking:
             template=prints.template,
             instance=prints.instance,
             cause=prints.cause,
-            depends=await self.depends(self.request()),
+            depends=refusals.depends(asked, failed.host),
+            host_depends=refusals.host_depends(asked, failed.host),
             version=VERSION,
         )
         draft = Draft(f"{number}#{attempt}", body)
@@ -107,7 +110,8 @@ class Asking:
     def _asked(self, model: str) -> Action:
         host = self.hosts.get(model)
         arguments = {"url": f"https://{host}"} if host else {}
-        return Action(id=f"{self._run}.{self.number}", tool=as_tool(model), arguments=arguments)
+        tool = replace(as_tool(model), timeout_seconds=self.model_seconds)
+        return Action(id=f"{self._run}.{self.number}", tool=tool, arguments=arguments)
 
     async def _refusal(self, action: Action) -> Refusal | None:
         refusals = self.record.outlook.refusals

@@ -6,7 +6,7 @@ before the next request to the model.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -31,25 +31,17 @@ from standpipe.journal.views import answers, session_label
 from standpipe.outcomes.outcome import Failed, Kind, Outcome, Refused, Succeeded, Unknown
 
 
-async def nothing(action: Action) -> str:
-    """Say that the failures of a model depend on nothing we know."""
-    del action
-    return ""
-
-
 @dataclass(slots=True, kw_only=True)
 class Session:
     """What one segment knows besides its gate.
 
-    fallbacks: the models that stand in for `model`, in order. depends: what the failures of a model
-    depend on, so that it may be asked again once that has changed.
+    fallbacks: the models that stand in for `model`, in order.
     """
 
     gate: Gate
     tools: Mapping[str, Tool]
     model: str
     fallbacks: Sequence[str] = ()
-    depends: Callable[[Action], Awaitable[str]] = nothing
     mask: Callable[[object], object]
     price: Callable[[ModelResponse], float | None]
     over_budget: Callable[[], str | None]
@@ -66,7 +58,7 @@ class Session:
             record=self.gate.record,
             models=tuple(dict.fromkeys((self.model, *self.fallbacks))),
             mask=self.mask,
-            depends=self.depends,
+            model_seconds=self.model_seconds,
         )
 
     @property

@@ -47,6 +47,13 @@ _STACK_LINE = re.compile(
     re.MULTILINE,
 )
 _POINTED_AT = re.compile(r"^.*\n(?=[ \t|]{0,400}\^[~^ ]{0,400}$)", re.MULTILINE)
+# The text of a `KeyError` is the repr of its argument, which may be a whole sentence.
+_REPR = re.compile(
+    r"\A((?:[\w.]{1,80}: ){0,3}[\w.]{1,80}: )(?:'([^'\\]*+(?:\\.[^'\\]*+)*+)'|\"([^\"\\]*+(?:\\.[^\"\\]*+)*+)\")(?=\Z| \(|\n)",
+    re.DOTALL,
+)
+_SENTENCE_SPACES_MIN = 2
+_ESCAPED_QUOTE = re.compile(r"\\(?=['\"\\])")
 _GUESS = re.compile(r"(?:\.? |\n)(?:did|maybe|perhaps) you mean[^?\n]{0,200}\??\.?", re.IGNORECASE)
 _CODE_WORD = re.compile(r"[A-Za-z][\w.-]{1,39}|-?\d{1,5}")
 _LONG_DIGITS_MIN = 6
@@ -108,7 +115,18 @@ def _cleaned(message: str) -> str:
         text = _SECRET.sub(masks.HOLE, text)
     if "you mean" in text:
         text = _GUESS.sub("", text)
-    return _without_stack(text) if "\n" in text else text
+    return _without_repr(_without_stack(text) if "\n" in text else text)
+
+
+def _without_repr(text: str) -> str:
+    """Take a sentence out of the quotes in which it is the whole message; what has no spaces is a name."""
+    match = _REPR.match(text) if text[-1:] in "'\")" or "\n" in text else None
+    if match is None:
+        return text
+    said = match[match.lastindex or 0]
+    if said.count(" ") < _SENTENCE_SPACES_MIN:
+        return text
+    return f"{match[1]}{_ESCAPED_QUOTE.sub('', said)}{text[match.end() :]}"
 
 
 def _without_stack(text: str) -> str:

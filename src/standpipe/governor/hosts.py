@@ -13,7 +13,6 @@ from msgspec.structs import replace
 TOKENS_MAX = 10.0
 TOKENS_MIN = 5.0  # repeats only above this
 _EARNED = 0.1
-SITES_MAX = 20
 
 
 class Host(Struct, frozen=True):

@@ -10,6 +10,8 @@ import re
 import string
 from itertools import islice
 
+from standpipe.outcomes.families import statuses
+
 HOLE = "\ue000"
 STRAY = re.compile("[\ue000-\ue0ff]")
 
@@ -32,19 +34,20 @@ _GAP_MAX = 4
 _ANY_AFTER = (
     "code", "status", "errno", "winerror", "errcode", "signal", "exit", "exited with", "curl", " rc", "msg", "hresult",
 )  # fmt: skip
-_STATUS_AFTER = ("http", "http/1.0", "http/1.1", "http/2", "http/2.0", "response", "error")
-_ANSWER_AFTER = ("returned", "received", "got", "with", "was", "is")
 _STATUS_DIGITS = 3
 _PREFIXED_DIGITS_MIN = 3
 _NO_CODE = ("decode", "encode", "unicode", "barcode", "zipcode", "zip code", "postcode", "postal code")  # fmt: skip
-_STATUS_BEFORE = re.compile(
-    r":? (?:bad|unauthorized|payment|forbidden|not|method|request|conflict|gone|precondition|payload|content|uri|"
-    r"unsupported|unprocessable|locked|too|internal|gateway|service|http|client|server|temporary|proxy)\b"
-)
+# A status that opens a message, alone or after the name of an exception, may be followed by the service's own words.
+_OPENS = re.compile(r"(?:[a-z_.]{1,80}: ?)?['\"(<]?\Z")
+_OPENING_CHARACTERS = 84
+_SERVICE_SPEAKS = re.compile(r"[,:;)]|\s?[\[{(-]| [A-Z]|\Z|\n")
 # Compilers and databases number what they say. One letter is enough only where the number ends it.
 _PREFIX = re.compile(
     r"(?<!\w)(?:ora|pls|tns|dpi|dpy|aadsts|sql|ts|cs|nu|msb|lnk|pgrst)-?\Z|(?<!\w)[cefp]\Z"
 )
+# A compiler that points into a file says something else than one that opens none.
+_POINTED = re.compile(r"(?<=[^\s:]):\d{1,7}(?::\d{1,7})?(?=: (?:fatal )?(?:error|warning|note)\b)")
+_POINT = ":line"
 _CODED = re.compile(r"sqlstate\W{0,3}([0-9a-z]{5})\b|(0x8[0-9a-f]{7})\b")
 
 _MONTHS = frozenset(("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"))  # fmt: skip
@@ -110,18 +113,21 @@ ORDINARY = (
 )
 
 _NAME = re.compile(r"-{0,2}[\w$][\w$.:=-]{0,80}")
+_NAME_ENDS = ":.=-"  # may be part of a name, but not its end
 _NAMES = rf"({_NAME.pattern}(?:, ?{_NAME.pattern}){{0,20}}?)"
 # Before a name stands what it is: missing, unknown, refused.
 _NAMED = re.compile(
-    r"(?:constraint failed: |not found: |undefined: |undeclared: |required: |requirement |refspec |found for |for tool |no such [a-z]{2,16}(?: [a-z]{2,16}){0,2}: "
+    r"(?:constraint failed: |constraint \(|uninitialized constant |(?:constructor|errors?|state_dict) for |protocol message |install the |"
+    r"(?:symbol|location): {1,4}[a-z]{3,12} |not found: |undefined: |undeclared: |required: |requirement |refspec |found for |for tool |no such [a-z]{2,16}(?: [a-z]{2,16}){0,2}: "
     r"|(?:un(?:known|defined|declared|recognized|expected|resolved)|missing|duplicate|ambiguous|no such|invalid)"
     rf" (?:[a-z]{{2,16}} )?(?:{'|'.join(sorted(_NOUNS))})s?(?:: ?| -- ?| )){_NAMES}"
-    r"(?=\W{0,3}$|[,;:)\n]|\. | \(| (?:in|for|at|on|of|near|from|while|does)\b)",
+    r"(?=\W{0,3}$|[,;:)\n]|\. | \(| (?:in|for|at|on|of|near|from|while|does|has|is|module|package|plugin)\b)",
     re.MULTILINE,
 )
 # After a name stands what is said of it. Where a group is found it is said of names only; the rest needs a noun before.
 _PREDICATE = re.compile(
     r"\(\) (?:missing|takes|got) ()"
+    r"| matching query()| instance is not ()"
     r"| is not (?:defined|a function|iterable|a constructor|declared)\b()"
     r"|: (?:command not found|not found|no such file|permission denied|is a directory|not a directory|file exists)\b()"
     r"| (?:does(?: not|n't) exist|(?:was |is )?not found|(?:could not|cannot) be found|already exists|has (?:no|[0-9])|is (?:missing|ambiguous|required))\b"
@@ -131,17 +137,20 @@ _NAMED_WORDS = frozenset(
     """
     such constraint found undefined undeclared required unknown unrecognized
     unexpected unresolved missing duplicate ambiguous invalid requirement refspec tool
+    uninitialized constructor state_dict errors error protocol install symbol location
     """.split()  # noqa: SIM905 -- sixty quoted words are hard to read
 )
 _PREDICATE_WORDS = frozenset(
     """
-    takes got missing defined function iterable constructor declared found directory file denied does doesn't exist exists has
+    takes got missing matching instance defined function iterable constructor declared found directory file denied does doesn't exist exists has
     ambiguous required
     """.split()  # noqa: SIM905 -- sixty quoted words are hard to read
 )
 
 _LOCAL = re.compile(r"localhost\b(?::\d{1,5}\b)?")
 _NUMBER = re.compile(r"\d[\w.@%~+/-]*+")
+_STARRED = re.compile(r"[\w-]{1,60}\*{3,40}[\w-]{0,60}|\*{3,40}[\w-]{1,60}")
+_IMAGE_TAG = f"{HOLE}:latest"
 _RUN = re.compile(rf"{HOLE}(?:(?:[\s,:;|/=()\[\]-]{{0,4}}| and | or ){HOLE})++")
 _GLUE_MARKS = "_.@%~+/-"
 _GLUE = string.ascii_lowercase + string.digits + _GLUE_MARKS
@@ -149,6 +158,8 @@ _GLUE = string.ascii_lowercase + string.digits + _GLUE_MARKS
 
 def classes_kept(text: str, kept: list[str]) -> str:
     """Put a private character where a number says what failed, and the number into `kept`."""
+    if "error: " in text:
+        text = _POINTED.sub(lambda _: keep(_POINT, kept), text, _NAMES_MAX)
     lower = text.lower()
     if len(lower) != len(text):  # one of the few letters whose lower case is longer
         lower = text
@@ -156,6 +167,7 @@ def classes_kept(text: str, kept: list[str]) -> str:
         (start, match.end())
         for match in islice(_CANDIDATE.finditer(lower), _CANDIDATES_MAX)
         if (start := _class_start(lower, match.start(), match.end())) >= 0
+        or (start := _opening_start(lower, text, match)) >= 0
     ]
     if "sqlstate" in lower or "0x8" in lower:
         coded = islice(_CODED.finditer(lower), _CLASSES_MAX)
@@ -208,8 +220,10 @@ def names_masked(text: str) -> str:
 
 
 def numbers_masked(text: str) -> str:
-    """Mask every word with a digit."""
-    return _NUMBER.sub(HOLE, text)
+    """Mask every word with a digit, and what stars or the tag of an image stand in."""
+    if "***" in text:
+        text = _STARRED.sub(HOLE, text)
+    return _NUMBER.sub(HOLE, text).replace(_IMAGE_TAG, HOLE)
 
 
 def swallowed(text: str) -> str:
@@ -256,20 +270,18 @@ def _is_class(text: str, start: int, end: int, before: str) -> bool:
         return text[end + 2 : end + 3] in ("'", '"', "b")
     if gap in (" ", "=") and lead.endswith("error"):
         return True
-    return len(digits) == _STATUS_DIGITS and _is_status(text, end, digits, lead, gap)
-
-
-def _is_status(text: str, end: int, digits: str, lead: str, gap: str) -> bool:
-    if digits[0] in "12345" and (lead.endswith(_STATUS_AFTER) or _STATUS_BEFORE.match(text, end)):
-        return True
-    if digits[0] not in "45":
+    if len(digits) != _STATUS_DIGITS or digits[0] not in "12345":
         return False
-    if not lead:  # how the message begins
-        return True
-    after = text[end : end + 1]
-    return (gap[-1:] == "(" and after == ")") or (
-        after in "\n.,;:)" and lead.endswith(_ANSWER_AFTER)
-    )
+    return statuses.is_status(text, start, end)
+
+
+def _opening_start(text: str, spelled: str, match: re.Match[str]) -> int:
+    """Return where a status starts that opens the message, or -1; a service speaks in capitals."""
+    start, end = match.span()
+    if end - start != _STATUS_DIGITS or text[start] not in "45" or start > _OPENING_CHARACTERS:
+        return -1
+    opens = _OPENS.match(text[:start]) and _SERVICE_SPEAKS.match(spelled, end)
+    return start if opens else -1
 
 
 def _mask_quoted(match: re.Match[str]) -> str:
@@ -288,8 +300,10 @@ def _speaks(text: str, end: int) -> bool:
 
 
 def _mask_named(match: re.Match[str]) -> str:
-    name = match[1]
-    return match[0] if name in ORDINARY else match[0].removesuffix(name) + HOLE
+    name = match[1].rstrip(_NAME_ENDS)
+    if name in ORDINARY:
+        return match[0]
+    return f"{match[0].removesuffix(match[1])}{HOLE}{match[1][len(name) :]}"
 
 
 def _name_start(text: str, begin: int, end: int, *, alone: bool) -> int:

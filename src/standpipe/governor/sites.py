@@ -168,7 +168,7 @@ def resolves(kind: Kind, *, same_site: bool, same_tool: bool) -> bool:
 
 def host_site(host: str, cause: str) -> str:
     """Name what a host does to every tool; a cause without a host is nobody's in particular."""
-    return digest(f"{host}\x1f{cause}".encode())[:_HEX_DIGITS]
+    return digest(f"{host}\x1f{cause}".encode("utf-8", "replace"))[:_HEX_DIGITS]
 
 
 def is_alias(old: Site, *, tool: str, outcome: Failed, shape: str) -> bool:

@@ -8,19 +8,13 @@ from dataclasses import dataclass
 
 from standpipe.actions import Action, Change, Result, Returned
 from standpipe.clock import Clock, moment
-from standpipe.ids import blocker_id
 from standpipe.journal import drafts
 from standpipe.journal.entries import Intended, Verdict
 from standpipe.journal.journal import Journal
-from standpipe.journal.store import Store
+from standpipe.journal.questions import new_blocker
 from standpipe.journal.views import Settle
 
 VERIFIED_ATTEMPTS_MAX = 3
-
-
-async def new_blocker(store: Store) -> str:
-    """Return the id of the next question."""
-    return blocker_id(await store.number("blocker"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,7 +124,7 @@ def twin_of(action: Action) -> str:
 
 def settled(  # noqa: PLR0913 -- all but the first four are keyword-only facts of one entry
     action: Action, done: Done, outcome: Outcome, recovery: Recovery, *,
-    prints: Fingerprints | None, attempt: int, depends: str = "", blocker: str = "", mends: str = "",
+    prints: Fingerprints | None, attempt: int, depends: str = "", host_depends: str = "", blocker: str = "", mends: str = "",
 ) -> Draft:  # fmt: skip
     """Say what an attempt came to, and what comes next."""
     host = outcome.host if isinstance(outcome, Failed) else ""
@@ -148,6 +148,7 @@ def settled(  # noqa: PLR0913 -- all but the first four are keyword-only facts o
         empty=worked and is_empty(outcome.value),
         hosts=_hosts(action, done, host),
         depends=depends,
+        host_depends=host_depends,
         blocker=blocker,
         mends=mends,
         twin=twin_of(action),

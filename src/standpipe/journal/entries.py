@@ -98,6 +98,7 @@ class ModelFailed(Struct, frozen=True, tag="model.failed", omit_defaults=True):
     instance: str = ""
     cause: str = ""
     depends: str = ""
+    host_depends: str = ""
     version: int = 1  # of the fingerprints
 
 
@@ -169,9 +170,8 @@ class Settled(Struct, frozen=True, tag="action.outcome", omit_defaults=True):
     came: str = ""  # what came back, as a digest, or the template of the failure
     empty: bool = False  # it worked, and nothing came back
     hosts: tuple[str, ...] = ()  # whom the tool talked to
-    depends: str = (
-        ""  # manifest and credentials, as digests: when one changes, it may be tried again
-    )
+    depends: str = ""  # a digest of manifest and credentials: once it changes, it may be tried
+    host_depends: str = ""  # of the credentials for the host alone
     blocker: str = ""  # the question that was there already
     mends: str = ""  # the site of the call this one was tried instead of
     twin: str = ""

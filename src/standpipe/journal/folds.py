@@ -81,21 +81,20 @@ class _Rows:
 
 def _fold(entry: Entry, rows: _Rows) -> None:
     match entry.body:
-        case Intended(twin=twin, tool=tool) if twin:
+        case Intended(twin=twin) if twin:
             flight = Flight(entry.action, entry.run, entry.epoch)
-            _flies(rows, twin, tool, flight)
+            _flies(rows, twin, flight)
         case Settled() as body:
             _settled(entry, body, rows)
         case ModelFailed(failed=failed) as body:
             _pause(rows, entry, failed, body.recovery)
             if not _is_attempt(body.recovery):
-                marks = _marks(body)
-                _count(rows, entry, failed, tool=body.model, marks=marks, depends=body.depends)
+                _count(rows, entry, failed, body, tool=body.model)
         case ModelResponded(model=model):
             _close_sites(rows, model, host=None, by=model, at=entry.at)
         case InDoubt(twin=twin, blocker=blocker) if twin:
             lost = Flight(entry.action, entry.run, entry.epoch, lost=True, blocker=blocker)
-            _flies(rows, twin, "", lost)
+            _flies(rows, twin, lost)
         case Reconciled(twin=twin) if twin:
             _lands(rows, twin, entry.action)
         case _:
@@ -119,7 +118,10 @@ def _asked(entry: Entry, rows: _Rows) -> None:
 
 def _settled(entry: Entry, body: Settled, rows: _Rows) -> None:
     _met(rows, body)
-    if body.twin and not isinstance(body.outcome, Unknown):
+    if body.twin and isinstance(body.outcome, Unknown):  # whoever asked has not seen its end
+        lost = Flight(entry.action, entry.run, entry.epoch, lost=True)
+        _flies(rows, body.twin, lost)
+    elif body.twin:
         _lands(rows, body.twin, entry.action)
     match body.outcome:
         case Failed() as outcome:
@@ -128,8 +130,7 @@ def _settled(entry: Entry, body: Settled, rows: _Rows) -> None:
                 for name in _hosts_of(body):
                     rows.put(HOSTS, name, hosts.repeated_in_vain(rows.host(name)))
             if body.site and not _is_attempt(body.recovery):
-                marks = _marks(body)
-                _count(rows, entry, outcome, tool=body.tool, marks=marks, depends=body.depends)
+                _count(rows, entry, outcome, body, tool=body.tool)
                 _quarantine(rows, entry, body, outcome)
                 _refuse_same_call(rows, entry, body, outcome)
         case Succeeded():
@@ -185,9 +186,10 @@ def _pause(rows: _Rows, entry: Entry, failed: Failed, recovery: Recovery) -> Non
 
 
 def _count(
-    rows: _Rows, entry: Entry, failed: Failed, *, tool: str, marks: Fingerprints, depends: str
+    rows: _Rows, entry: Entry, failed: Failed, body: Settled | ModelFailed, *, tool: str
 ) -> None:
     """Count a failure at its site, and at its host where the host does it to everybody."""
+    marks, depends, host_depends = _marks(body), body.depends, body.host_depends
     _other_attempts_missed(rows, entry, tool, marks.site)
     known = rows.read(Site, SITES, marks.site) or _alias(rows, tool, failed, marks)
     row = sites.failed(
@@ -201,7 +203,7 @@ def _count(
         wide = sites.failed(
             rows.read(Site, HOST_SITES, name),
             marks=Fingerprints(marks.instance, name, marks.cause, marks.template),
-            tool="", outcome=failed, at=entry.at, run=entry.run, depends=_credentials(depends),
+            tool="", outcome=failed, at=entry.at, run=entry.run, depends=host_depends,
         )  # fmt: skip
         rows.put(HOST_SITES, name, _again_open(wide, entry))
         host = rows.host(failed.host)
@@ -253,7 +255,7 @@ def _refuse_same_call(rows: _Rows, entry: Entry, body: Settled, failed: Failed) 
         return
     row = CallRow(
         call=body.call, tool=body.tool, site=body.site, action=entry.action, kind=failed.kind,
-        message=failed.message, at=entry.at, depends=body.depends,
+        message=failed.message, at=entry.at, host=failed.host, depends=body.depends,
     )  # fmt: skip
     rows.put(CALLS, body.call, row)
     index = rows.tool(body.tool)
@@ -278,7 +280,7 @@ def _resolve(rows: _Rows, name: str, *, by: str, at: str, probation: bool = Fals
     if known is None:
         return
     closed = sites.resolved(known, by, at, probation=probation)
-    rows.put(SITES, name, closed if known.count else replace(known, probation=False))
+    rows.put(SITES, name, closed if known.count or probation else replace(known, probation=False))
     if not probation:
         index = rows.tool(known.tool)
         rows.put(TOOLS, known.tool, replace(index, sites=_without(index.sites, name)))
@@ -286,7 +288,8 @@ def _resolve(rows: _Rows, name: str, *, by: str, at: str, probation: bool = Fals
         wide = host_site(known.host, known.cause)
         if site := rows.read(Site, HOST_SITES, wide):
             mended = sites.resolved(site, by, at, probation=probation)
-            rows.put(HOST_SITES, wide, mended if site.count else replace(site, probation=False))
+            ended = replace(site, probation=False)
+            rows.put(HOST_SITES, wide, mended if site.count or probation else ended)
             host = rows.host(known.host)
             rows.put(HOSTS, host.host, replace(host, sites=_without(host.sites, wide)))
 
@@ -303,7 +306,7 @@ def _open(rows: _Rows, name: str, blocker: str, at: str) -> None:
     if known.host and known.kind in HOST_WIDE:
         wide = host_site(known.host, known.cause)
         site = rows.read(Site, HOST_SITES, wide)
-        if site and site.count > 1:  # the same from another tool, or a second time
+        if site and (site.count > 1 or site.probation):  # another tool, or a second time
             rows.put(HOST_SITES, wide, sites.opened(site, blocker, at))
 
 
@@ -321,8 +324,8 @@ def _closed_by_person(rows: _Rows, name: str, by: str, at: str) -> None:
             rows.put(TOOLS, known.tool, index)
 
 
-def _flies(rows: _Rows, twin: str, tool: str, flight: Flight) -> None:
-    row = rows.read(TwinRow, TWINS, twin) or TwinRow(twin, tool)
+def _flies(rows: _Rows, twin: str, flight: Flight) -> None:
+    row = rows.read(TwinRow, TWINS, twin) or TwinRow(twin)
     others = tuple(one for one in row.flights if one.action != flight.action)
     rows.put(TWINS, twin, replace(row, flights=(*others, flight)))
 
@@ -331,11 +334,6 @@ def _lands(rows: _Rows, twin: str, action: str) -> None:
     if row := rows.read(TwinRow, TWINS, twin):
         left = tuple(one for one in row.flights if one.action != action)
         rows.put(TWINS, twin, replace(row, flights=left))
-
-
-def _credentials(depends: str) -> str:
-    """Take the credentials out of what a failure depends on; a host knows no manifests."""
-    return depends.partition(":")[2]
 
 
 def _with(names: tuple[str, ...], name: str) -> tuple[str, ...]:

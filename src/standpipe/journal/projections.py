@@ -103,6 +103,7 @@ class CallRow(Struct, frozen=True, kw_only=True):
     kind: str
     message: str
     at: str
+    host: str = ""
     depends: str = ""
     blocker: str = ""
     refused: bool = True
@@ -122,7 +123,6 @@ class TwinRow(Struct, frozen=True):
     """The calls of one tool to one place that may still be happening."""
 
     twin: str
-    tool: str
     flights: tuple[Flight, ...] = ()
 
 

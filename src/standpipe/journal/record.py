@@ -10,11 +10,11 @@ from msgspec.structs import replace
 from standpipe.actions import Action, Done, Result, Returned, Tool
 from standpipe.clock import Clock
 from standpipe.governor.fingerprint import Fingerprints, fingerprints
-from standpipe.governor.recovery import Escalate, Recovery, Stop, Wait, recover
+from standpipe.governor.recovery import Escalate, Recovery, Wait, recover
 from standpipe.governor.sites import host_site
-from standpipe.ids import response_of
 from standpipe.journal import drafts
-from standpipe.journal.doubts import Doubts, new_blocker
+from standpipe.journal.denials import Denials
+from standpipe.journal.doubts import Doubts
 from standpipe.journal.entries import (
     AnswerGiven,
     BlockedRaised,
@@ -29,6 +29,7 @@ from standpipe.journal.entries import (
 from standpipe.journal.failures import skips
 from standpipe.journal.journal import Journal
 from standpipe.journal.outlook import Outlook
+from standpipe.journal.questions import new_blocker, raised
 from standpipe.journal.recoveries import Recoveries
 from standpipe.journal.refusals import View
 from standpipe.journal.views import (
@@ -39,7 +40,6 @@ from standpipe.journal.views import (
     alternate_of,
     answers,
     attempts,
-    denials,
     next_step,
     open_blockers,
     outcome_of,
@@ -62,9 +62,6 @@ class Renew(Protocol):
     """Renew the credential of a tool; ask none of the hosts that are `paused`."""
 
     async def __call__(self, tool: Tool, /, *, paused: Mapping[str, float]) -> Result: ...
-
-
-_CLEARED_BY_ANSWERS = ("open_site", "in_doubt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +93,11 @@ class Record:
     def doubts(self) -> Doubts:
         """Return what writes down how an attempt nobody saw the end of is cleared up."""
         return Doubts(journal=self.journal, clock=self.clock)
+
+    @property
+    def denials(self) -> Denials:
+        """Return what writes down and counts what may not happen."""
+        return Denials(journal=self.journal, clock=self.clock)
 
     def next(self, action: Action) -> Step:
         """Return what may happen next with `action`."""
@@ -160,9 +162,12 @@ class Record:
         if refusal is None:
             return True
         story = self.journal.story(action.id)
+        if isinstance(self.told(action), Unknown):  # a refusal would say that it did not happen
+            await self.doubts.doubt(action, attempts(story))
+            return False
         number = 1 + sum(isinstance(entry.body, Decided) for entry in story)
         deny = Deny(refusal.rule, refusal.reason)
-        await self.journal.append(*await self._denied(action, deny, number, refusal))
+        await self.journal.append(*await self.denials.written(action, deny, number, refusal))
         return False
 
     async def intend(self, action: Action, attempt: int, *, tree: str) -> None:
@@ -207,9 +212,11 @@ class Record:
         prints = fingerprints(action.tool.name, action.arguments, outcome)
         recovery = await self.recoveries.choose(action, outcome, prints, attempt)
         asked, blocker = await self._asked(action, outcome, recovery, prints)
+        host = outcome.host if isinstance(outcome, Failed) else ""
         draft = drafts.settled(
             action, done, outcome, recovery, prints=prints, attempt=attempt, blocker=blocker,
-            depends=await self.outlook.refusals.depends(action),
+            depends=self.outlook.refusals.depends(action, host),
+            host_depends=self.outlook.refusals.host_depends(action, host),
         )  # fmt: skip
         await self.journal.append(*written, draft, *asked)
         return recovery
@@ -248,7 +255,9 @@ class Record:
         if all(body.action != action.id for body in waiting):
             why = f"the other side asked for a pause of {seconds:.0f} s"
             failed = Failed(Kind.RATE_LIMITED, why)
-            await self.journal.append(await self._question(action, failed, Wait(why, seconds), ""))
+            await self.journal.append(
+                await raised(self.journal, self.clock, action, failed, Wait(why, seconds))
+            )
         return False
 
     async def wait(self, seconds: float, action: Action | None = None) -> bool:
@@ -258,6 +267,18 @@ class Record:
             return False
         if seconds > 0:
             await self.clock.sleep(seconds)
+        return True
+
+    async def sleep(self, action: Action, seconds: float) -> bool:
+        """Sleep what was chosen, unless it was put to a person: that was decided with the outcome, once."""
+        given = answers(self.journal.of(AnswerGiven))
+        for entry in self.journal.of(BlockedRaised):
+            match entry.body:
+                case BlockedRaised(action=action.id) if entry.key not in given:
+                    return False
+                case _:
+                    pass
+        await self.clock.sleep(seconds)
         return True
 
     def alternate(self, action: Action) -> str | None:
@@ -309,49 +330,9 @@ class Record:
                     drafts.question(action, decision, blocker=blocker, now=self.clock.now()),
                 ]
             case Deny():
-                return await self._denied(action, decision, number, refusal)
+                return await self.denials.written(action, decision, number, refusal)
             case Allow():
                 return [drafts.decided(action, decision, number=number)]
-
-    async def _denied(
-        self, action: Action, deny: Deny, number: int, refusal: Refusal | None
-    ) -> list[Draft]:
-        """Count a denial like a failure: the agent is told once, a human the second time."""
-        if refusal and deny.rule == refusal.rule in _CLEARED_BY_ANSWERS:
-            recovery = Escalate(deny.reason)
-            known = drafts.decided(
-                action, deny, number=number, recovery=recovery, blocker=refusal.blocker
-            )
-            return [known]
-        if refusal and deny.rule == refusal.rule == "wait":
-            wait = Wait(deny.reason, refusal.seconds)
-            return await self._held_up(action, deny, number, wait, Kind.RATE_LIMITED)
-        if deny.rule == "budget":
-            return [drafts.decided(action, deny, number=number, recovery=Stop(deny.reason))]
-        recovery = self._after_denial(action, deny)
-        if not isinstance(recovery, Escalate):
-            return [drafts.decided(action, deny, number=number, recovery=recovery)]
-        return await self._held_up(action, deny, number, recovery, Kind.DENIED)
-
-    def _after_denial(self, action: Action, deny: Deny) -> Recovery:
-        failed = _denial(action.tool.origin, deny)
-        before = [
-            _denial(body.origin, said)
-            for body, said in denials(self.journal.entries, outside=response_of(action.id))
-            if body.tool == action.tool.name
-        ]
-        site = fingerprints(action.tool.name, action.arguments, failed).site
-        seen = 1 + sum(
-            fingerprints(action.tool.name, action.arguments, other).site == site for other in before
-        )
-        return recover(failed, tool=action.tool, attempt=1, seen=seen, jitter=0.0)
-
-    async def _held_up(
-        self, action: Action, deny: Deny, number: int, recovery: Recovery, kind: Kind
-    ) -> list[Draft]:
-        raised = await self._question(action, Failed(kind, deny.reason), recovery, "")
-        decided = drafts.decided(action, deny, number=number, recovery=recovery, blocker=raised.key)
-        return [decided, raised]
 
     async def _asked(
         self, action: Action, outcome: Failed | Unknown, recovery: Recovery, prints: Fingerprints
@@ -364,23 +345,17 @@ class Record:
             if known := await self.outlook.refusals.question(prints.site, wide):
                 return [], known
         secrets = self.outlook.refusals.secrets(action, outcome.host)
-        return [await self._question(action, outcome, recovery, prints.site, secrets)], ""
-
-    async def _question(
-        self, action: Action, failed: Failed, recovery: Recovery, site: str,
-        secrets: Sequence[str] = (),
-    ) -> Draft:  # fmt: skip
-        return drafts.escalated(
-            action.tool.name, failed, recovery, action=action.id, blocker=await new_blocker(self.journal.store),
-            site=site, now=self.clock.now(), secrets=secrets,
-        )  # fmt: skip
-
-
-def _denial(origin: str, deny: Deny) -> Failed:
-    if deny.rule in (Kind.LOOP, Kind.NO_PROGRESS):
-        return Failed(Kind(deny.rule), deny.reason, code=deny.rule)
-    kind = Kind.UNKNOWN_TOOL if origin == "unknown" else Kind.DENIED
-    return Failed(kind, deny.reason, code=deny.rule)
+        return [
+            await raised(
+                self.journal,
+                self.clock,
+                action,
+                outcome,
+                recovery,
+                site=prints.site,
+                secrets=secrets,
+            )
+        ], ""
 
 
 def _placed(action: Action, outcome: Failed | Unknown) -> Failed | Unknown:

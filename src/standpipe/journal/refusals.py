@@ -58,16 +58,6 @@ class View(Struct, frozen=True):
     pause_seconds: float = 0.0
 
 
-def no_credentials(tool: str, hosts: Sequence[str]) -> Mapping[str, str]:
-    del tool, hosts
-    return {}
-
-
-def always_alive(pid: int, started: str) -> bool:
-    del pid, started
-    return True
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusals:
     """Ask the rows of the home about a call.
@@ -78,8 +68,8 @@ class Refusals:
 
     store: Store
     clock: Clock
-    alive: Callable[[int, str], bool] = always_alive
-    credentials: Callable[[str, Sequence[str]], Mapping[str, str]] = no_credentials
+    alive: Callable[[int, str], bool]
+    credentials: Callable[[str, Sequence[str]], Mapping[str, str]]
 
     async def view(self, action: Action) -> View:
         """Look once at what is known of a call's tool and of whom it will talk to."""
@@ -151,22 +141,31 @@ class Refusals:
                 return row.blocker
         return ""
 
-    async def depends(self, action: Action) -> str:
-        """Name what a call depends on: its manifest, with the source behind it, and its credentials."""
-        return self._depends(action, (await self.view(action)).hosts)
+    def depends(self, action: Action, host: str) -> str:
+        """Name what a call to `host` depends on: its manifest, with the source behind it, and its credentials."""
+        given = self.credentials(action.tool.name, _listed(host))
+        return _named(action.tool.digest, given)
+
+    def host_depends(self, action: Action, host: str) -> str:
+        """Name what `host` gets from every tool: its credentials; of a model, the key of its provider."""
+        model = action.tool.name if ":" in action.tool.name else ""
+        return _named("", self.credentials(model, _listed(host)))
 
     def secrets(self, action: Action, host: str) -> tuple[str, ...]:
         """Return the names of the credentials a call to `host` was given."""
-        return tuple(self.credentials(action.tool.name, [host] if host else []))
+        return tuple(self.credentials(action.tool.name, _listed(host)))
 
     def _open_site(self, action: Action, view: View) -> Refusal | None:
         if not view.sites:
             return None
-        now, depends = self.clock.now(), self._depends(action, view.hosts)
+        now = self.clock.now()
         for name, site in view.sites:
-            own = depends.partition(":")[2] if name == HOST_SITES else depends
-            if not may_try(site, now, depends=own) and site.probe != action.id:
-                return Refusal("open_site", _said(site), site.blocker)
+            of_whom = self.host_depends if name == HOST_SITES else self.depends
+            now_depends = of_whom(action, site.host)
+            if not may_try(site, now, depends=now_depends) and site.probe != action.id:
+                return Refusal(
+                    "open_site", _said(site), site.blocker, site=site.site, kind=site.kind
+                )
         return None
 
     async def _alias(self, tool: str, failed: Failed, shape: str) -> Site | None:
@@ -185,7 +184,7 @@ class Refusals:
         if row is None or not row.refused or row.action.startswith(f"{action.run}."):
             return None
         expired = row.at < stamp(self.clock.now() - timedelta(days=CALL_DAYS_MAX))
-        if expired or row.depends != self._depends(action, view.hosts):
+        if expired or row.depends != self.depends(action, row.host):
             return None
         answer = f", or have {row.blocker} answered" if row.blocker else ""
         reason = (
@@ -222,10 +221,14 @@ class Refusals:
         row = read_row(Site, await self.store.row(view, site.site))
         return row is None or not row.open or row.probe == action.id
 
-    def _depends(self, action: Action, hosts: Sequence[str]) -> str:
-        given = self.credentials(action.tool.name, hosts)
-        said = "|".join(f"{name}={value}" for name, value in sorted(given.items()))
-        return f"{action.tool.digest}:{digest(said.encode())[:16]}"
+
+def _listed(host: str) -> list[str]:
+    return [host] if host else []
+
+
+def _named(manifest: str, given: Mapping[str, str]) -> str:
+    said = "|".join(f"{name}={value}" for name, value in sorted(given.items()))
+    return digest(f"{manifest}|{said}".encode())[:16]
 
 
 def _hosts(action: Action, tool: ToolRow) -> tuple[str, ...]:

@@ -34,6 +34,8 @@ class Refusal(Struct, frozen=True):
     reason: str
     blocker: str = ""
     seconds: float = 0.0
+    site: str = ""  # and the kind of failure there, where a site refuses it
+    kind: str = ""
 
 
 def nothing_found(_: object) -> tuple[str, ...]:

@@ -35,7 +35,8 @@ class Credentials:
 
     def given(self, tool: str, hosts: Sequence[str]) -> Mapping[str, str]:
         """Return the credentials `tool` is given for `hosts`, each as a keyed hash; of a model its key."""
-        provider = tool.partition(":")[0].partition("-")[0].upper()
+        provider, is_model, _ = tool.partition(":")
+        provider = provider.partition("-")[0].upper() if is_model else ""
         names = [name for name, one in self._settings.items() if _is_given(one, tool, hosts)]
         return {
             name: self._hashes[name]

@@ -69,6 +69,12 @@ def _played(lines: list[Line]) -> Result:
     return line if isinstance(line, Result) else Returned(line)
 
 
+def nothing_given(tool: str, hosts: Sequence[str]) -> Mapping[str, str]:
+    """Give a tool no secrets."""
+    del tool, hosts
+    return {}
+
+
 async def open_gate(  # noqa: PLR0913 -- a test names what it is about
     tools: Mapping[str, Tool],
     lines: Mapping[str, Sequence[Line]],
@@ -93,7 +99,9 @@ async def open_gate(  # noqa: PLR0913 -- a test names what it is about
         journal=journal,
         clock=time,
         limits=limits or Limits(),
-        refusals=Refusals(store=kept, clock=time),
+        refusals=Refusals(
+            store=kept, clock=time, alive=lambda _pid, _started: True, credentials=nothing_given
+        ),
         tools=tools,
         egress=egress,
         wait_seconds_max=30.0,

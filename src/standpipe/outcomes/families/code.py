@@ -32,7 +32,14 @@ _BUG_NAMES = frozenset(f"builtins.{name}" for name in BUGS)
 # Our own exceptions, and those our tools pass on with a `phase` written on them.
 _PHASED = ("standpipe", "builtins", "smtplib", "sqlite3", "socket", "ssl")
 _PHASES = {"not_sent": Phase.NOT_SENT, "sent": Phase.SENT}
-_INPUT = frozenset({"builtins.TypeError", "builtins.ValueError"})
+# What the standard library calls a value it cannot read.
+_INPUT = frozenset(
+    (
+        "builtins.TypeError", "builtins.ValueError", "builtins.UnicodeDecodeError", "builtins.UnicodeEncodeError",
+        "builtins.OverflowError", "re.error", "re.PatternError", "_csv.Error", "csv.Error", "binascii.Error",
+        "struct.error", "zlib.error", "decimal.InvalidOperation", "ipaddress.AddressValueError",
+    )
+)  # fmt: skip
 
 
 def refused_by_worker(fault: Fault) -> Finding | None:

@@ -13,6 +13,8 @@ from standpipe.outcomes.reading import Link, number, word
 SQLSTATES = {
     "42501": Kind.FORBIDDEN,
     "42P01": Kind.NOT_FOUND,
+    "42S02": Kind.NOT_FOUND,
+    "HYT00": Kind.TIMED_OUT,
     "42703": Kind.BAD_INPUT,
     "3D000": Kind.NOT_FOUND,
     "3F000": Kind.NOT_FOUND,
@@ -104,10 +106,12 @@ _POSTGRES = (
     (re.compile(r"database \".{1,80}\" does not exist"), Kind.NOT_FOUND),
     (
         re.compile(
-            r"too many clients|remaining connection slots|QueuePool limit|pool timeout|couldn't get a connection"
+            r"QueuePool limit|pool timeout|couldn't get a connection|pool exhausted",
+            re.IGNORECASE,
         ),
-        Kind.OVERLOADED,
+        Kind.NOT_SENT,
     ),
+    (re.compile(r"too many clients|remaining connection slots"), Kind.OVERLOADED),
     (re.compile(r"the database system is (?:starting up|shutting down)"), Kind.OVERLOADED),
     (
         re.compile(
@@ -131,9 +135,13 @@ _TUPLE = re.compile(r"\((\d{4}), |^(\d{4}) \([0-9A-Z]{5}\): ")
 _CONNECTING = re.compile(
     r"^(?:\([\w.]{1,60}\) )?(?:connection failed|connection to server|could not connect)"
 )
+# pyodbc opens with the SQLSTATE; 23000 is any constraint, which the sentence names.
+_OPENING_STATE = re.compile(r"\('([0-9A-Z]{5})', ")
+_ANY_CONSTRAINT = "23000"
 _MYSQLS = frozenset({"pymysql", "MySQLdb", "mysql", "aiomysql", "asyncmy", "sqlalchemy"})
 _DRIVERS = frozenset(
-    {"psycopg", "psycopg2", "asyncpg", "pymysql", "MySQLdb", "mysql", "aiomysql", "sqlalchemy", "pg8000"}
+    {"psycopg", "psycopg2", "asyncpg", "pymysql", "MySQLdb", "mysql", "aiomysql", "sqlalchemy", "pg8000",
+     "psycopg_pool"}
 )  # fmt: skip
 
 
@@ -147,6 +155,8 @@ def find(link: Link) -> Finding | None:
         return found
     if "sqlite3" in link.packages:
         return _by_sqlite(link)
+    if "pyodbc" in link.packages and (match := _OPENING_STATE.match(link.message)):
+        return None if match[1] == _ANY_CONSTRAINT else by_state(match[1], _said(link))
     return None if _DRIVERS.isdisjoint(link.packages) else _by_driver(link)
 
 
@@ -162,6 +172,16 @@ def by_state(state: str, shown: str) -> Finding | None:
     return Finding(kind=kind, message=shown, code=state, answered=answered)
 
 
+def by_number(code: int, shown: str) -> Finding | None:
+    """Say what a number of MySQL means."""
+    if code not in MYSQL:
+        return None
+    kind = MYSQL[code]
+    sent = kind in (Kind.NOT_SENT, Kind.SERVER_ERROR, Kind.TIMED_OUT)
+    phase = Phase.NOT_SENT if kind is Kind.NOT_SENT else Phase.UNKNOWN
+    return Finding(kind=kind, message=shown, code=str(code), phase=phase, answered=not sent)
+
+
 def _by_sqlite(link: Link) -> Finding:
     said = (kind for pattern, kind in _SQLITE if pattern.search(link.message))
     by_type = next((SQLITE_TYPES[name] for name in link.names if name in SQLITE_TYPES), Kind.OTHER)
@@ -173,12 +193,7 @@ def _by_sqlite(link: Link) -> Finding:
 def _by_mysql(link: Link) -> Finding | None:
     match = _TUPLE.search(link.message)
     code = int(match[1] or match[2]) if match else number(link.fault, "errno")
-    if code not in MYSQL:
-        return None
-    kind = MYSQL[code]
-    sent = kind in (Kind.NOT_SENT, Kind.SERVER_ERROR, Kind.TIMED_OUT)
-    phase = Phase.NOT_SENT if kind is Kind.NOT_SENT else Phase.UNKNOWN
-    return Finding(kind=kind, message=_said(link), code=str(code), phase=phase, answered=not sent)
+    return None if code is None else by_number(code, _said(link))
 
 
 def _by_driver(link: Link) -> Finding | None:

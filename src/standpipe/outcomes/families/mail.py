@@ -35,6 +35,7 @@ FTP_REPLIES = {
     553: Kind.BAD_INPUT,
 }
 _OPENING_REPLY = re.compile(r"([45]\d\d)[ -]")
+_SHOWN_REPLY = re.compile(r"\(([45]\d\d), b?['\"]")
 _ENHANCED = re.compile(r"\b[45]\.(\d{1,3})\.(\d{1,3})\b")
 _REPLY = re.compile(r"\b([45]\d\d)\b")
 _BEFORE_MAIL = frozenset(
@@ -85,7 +86,7 @@ def by_reply(code: int, text: str) -> Kind:
 
 
 def _smtp(link: Link, types: frozenset[str]) -> Finding:
-    code = number(link.fault, "smtp_code", "code")
+    code = number(link.fault, "smtp_code", "code") or _opening_reply(link.message)
     before = not _BEFORE_MAIL.isdisjoint(types) or "run connect() first" in link.message
     phase = Phase.NOT_SENT if before else Phase.UNKNOWN
     if "SMTPRecipientsRefused" in types or "SMTPRecipientRefused" in types:
@@ -100,6 +101,12 @@ def _smtp(link: Link, types: frozenset[str]) -> Finding:
         return _finding(link, Kind.NOT_SENT, None, Phase.NOT_SENT)
     slow = not _SLOW.isdisjoint(types) or "timed out" in link.message
     return _finding(link, Kind.TIMED_OUT if slow else Kind.SERVER_ERROR, None, phase)
+
+
+def _opening_reply(text: str) -> int | None:
+    """Return the reply of `(552, b'too big')`, as `smtplib` shows what it raises."""
+    match = _SHOWN_REPLY.match(text)
+    return int(match[1]) if match else None
 
 
 def _mailbox(link: Link) -> Finding | None:

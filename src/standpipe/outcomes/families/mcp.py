@@ -93,6 +93,8 @@ def said(text: str, shown: str) -> Finding | None:
         return Finding(kind=Kind.UNKNOWN_TOOL, message=shown, phase=Phase.RECEIVED, answered=True)
     if _VALIDATION.search(text):
         return Finding(kind=Kind.BAD_INPUT, message=shown, phase=Phase.RECEIVED, answered=True)
+    if _NOT_FOUND.match(text):
+        return Finding(kind=Kind.NOT_FOUND, message=shown, phase=Phase.RECEIVED, answered=True)
     return None
 
 

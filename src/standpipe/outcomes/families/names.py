@@ -72,30 +72,37 @@ TYPES = {
 }
 # Read before a name is taken for a code word, and after it.
 FIRST: tuple[tuple[Kind, tuple[str, ...]], ...] = (
-    (Kind.SCHEMA, ("responsevalidation",)),
-    (Kind.NOT_SENT, ("connecttimeout", "connectionrefused", "nameresolution", "connecterror", "pooltimeout", "cannotconnect", "serverselectiontimeout", "unreachable", "certificateverif", "noservers", "nobrokers", "couldnotconnect")),
-    (Kind.TIMED_OUT, ("timeout", "timedout", "deadline")),
+    (Kind.SCHEMA, ("responsevalidation", "jsondecode")),
+    (Kind.ENVIRONMENT, ("memoryerror", "outofmemory", "improperlyconfigured", "nosuchmodule", "modulenotfound", "featurenotfound", "missingdependency", "notinstalled")),
+    (Kind.NOT_SENT, ("connecttimeout", "connectionrefused", "nameresolution", "connecterror", "pooltimeout", "cannotconnect", "serverselectiontimeout", "unreachable", "certificateverif", "noservers", "nobrokers", "couldnotconnect", "socketopen", "serverdown", "nohostavailable")),
+    (Kind.TIMED_OUT, ("timeout", "timedout", "deadline", "timelimit")),
 )  # fmt: skip
 LAST: tuple[tuple[Kind, tuple[str, ...]], ...] = (
-    (Kind.CREDENTIAL, ("authentication", "credential", "expiredsignature", "tokenexpir", "loginfail", "autherror", "unauthor", "badauth", "signatureerror", "apikey", "accesstoken")),
+    (Kind.CREDENTIAL, ("authentication", "credential", "expiredsignature", "tokenexpir", "loginfail", "autherror", "unauthor", "badauth", "signatureerror", "apikey", "accesstoken", "invalidgrant", "notdecrypted", "wrongpassword", "badpassword")),
     (Kind.FORBIDDEN, ("permission", "authorization", "accesserror", "noaccess")),
     (Kind.CONFLICT, ("duplicate", "stale", "integrity", "unique", "alreadyexist", "optimisticlock", "deadlock", "concurren", "lockerror")),
-    (Kind.NOT_FOUND, ("doesnotexist", "missingresource", "unknownobject", "noresultfound", "noresult", "unknowntopic", "objectdeleted")),
-    (Kind.TRUNCATED, ("incompleteread", "incomplete", "truncated", "chunkedencoding", "unexpectedeof")),
+    (Kind.NOT_FOUND, ("doesnotexist", "missingresource", "unknownobject", "noresultfound", "noresult", "unknowntopic", "objectdeleted", "nosection", "nooption", "unknownlocale", "unknowntimezone", "unknowndatabase")),
+    (Kind.TRUNCATED, ("incompleteread", "incomplete", "truncated", "chunkedencoding", "unexpectedeof", "streamerror")),
     (Kind.SERVER_ERROR, ("disconnected", "connectionreset", "connectionclosed", "connectionlost", "remoteprotocol", "autoreconnect", "brokenpipe", "connectionabort", "connectionerror", "networkerror", "protocolerror", "serverexception")),
     (Kind.SCHEMA, ("jsondecode", "decodeerror", "deserializ", "unexpectedresponse", "responsevalidation", "invalidresponse", "dataconversion", "contenttype", "responseparsing")),
-    (Kind.BAD_INPUT, ("invalid", "usageerror", "badparameter", "missingparam", "parsererror", "parseerror", "syntax", "programmingerror", "dataerror", "valueerror", "badinput", "missingargument", "unsupported", "badvalue", "missingschema", "argumenterror")),
+    (Kind.BAD_INPUT, ("invalid", "usageerror", "badparameter", "missingparam", "parsererror", "parseerror", "syntax", "programmingerror", "dataerror", "valueerror", "badinput", "missingargument", "unsupported", "badvalue", "missingschema", "argumenterror", "extrakeys", "badzip", "badgzip", "unidentified", "toolarge", "overflow", "typecheck", "typeexception", "hintviolation", "fielderror", "mergeerror", "emptydata", "sectionheader", "schemaparse", "readerror", "queryerror", "expaterror", "badrequest", "illegal", "malformed", "unknownformat", "formaterror", "outofbounds", "encodeerror", "parsefail", "notsupported", "conversion", "doesnotsupport")),
 )  # fmt: skip
 _VAGUE = (Kind.SERVER_ERROR, Kind.BAD_INPUT, Kind.SCHEMA)
 _SAYS_NOTHING = frozenset(
     {"apierror", "error", "exception", "httperror", "toolerror", "clienterror"}
 )
 _NOT_ALNUM = re.compile(r"[^a-z0-9]")
+# All they raise is about a token.
+_TOKENS = frozenset({"jwt", "jose", "joserfc", "oauthlib", "itsdangerous"})
+# A constraint may be of any sort; which one, the sentence says.
+_OF_ANY_SORT = ("integrity", "constraint")
 
 
 def known(link: Link) -> Finding | None:
     """Read an exception of a client of services that we know by name."""
     verdict = next((TYPES[name] for name in link.names if name in TYPES), None)
+    if verdict is None and not _TOKENS.isdisjoint(link.packages):
+        verdict = (Kind.CREDENTIAL, Phase.UNKNOWN)
     if verdict is None:
         return None
     kind, phase = verdict
@@ -107,13 +114,24 @@ def known(link: Link) -> Finding | None:
 def strong(link: Link) -> Finding | None:
     """Read a name that says as much as a code does."""
     kind = _kind(link.names)
-    return None if kind is None or kind in _VAGUE else _finding(link, kind)
+    if kind is None or kind in _VAGUE or _is_of_any_sort(link.names[0]):
+        return None
+    return _finding(link, kind)
 
 
 def weak(link: Link) -> Finding | None:
     """Read a name that says only roughly what it is."""
     kind = _kind(link.names)
     return None if kind is None else _finding(link, kind)
+
+
+def by_name(name: str) -> Kind | None:
+    """Return what the bare name of an exception says that stands in a text."""
+    return _kind((f".{name}",))
+
+
+def _is_of_any_sort(name: str) -> bool:
+    return any(part in name.lower() for part in _OF_ANY_SORT)
 
 
 @lru_cache(maxsize=256)

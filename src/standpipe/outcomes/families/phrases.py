@@ -7,6 +7,11 @@ Rule 2: the first kind that fits decides; what a model provider says comes befor
 from standpipe.outcomes.lexicon import Table, indexed, search
 from standpipe.outcomes.outcome import Kind
 
+# What people say to a program: an unknown one of these is a mistake of the caller.
+_SPOKEN = (
+    "option|flag|argument|switch|parameter|predicate|subcommand|format|encoder|decoder|codec|stage|operator|directive|keyword|"
+    "column|field|property|attribute|shorthand|configuration|action|expression|filter|setting|encoding|modifier|choice"
+)
 # What must be there (one of several, between `|`), and the expression that then decides; "" where the
 # literal is enough. Its words are whole words. The first kind that fits decides.
 PHRASES: Table = (
@@ -15,6 +20,13 @@ PHRASES: Table = (
         {
             "not found": r": \d{1,4}: \S{1,200}: not found",
             "not installed": r"\b(?:is|are) not installed\b",
+            "installed": r"\b(?:must|needs? to|should) be installed\b",
+            "install": r"\b(?:need|have) to install\b|please install\b|use the \S{1,40} downloader",
+            "dependency|dependencies": r"missing (?:optional |required )?(?:dependency|dependencies)",
+            "unable to allocate": r"unable to allocate [\d.]{1,20} ?\w{0,3}b",
+            "root|superuser": r"(?:must be|are you|requires?|need to be|run as|only) (?:the )?(?:root|superuser)\b",
+            "no package called|cannot load such file|tree builder with|bad_alloc|not enough memory": "",
+            "error while loading shared libraries|insufficient memory|cannot open display": "",
             "outofmemoryerror|heap space|command not found|is not recognized as an internal": "",
             "executable file not found|no module named|cannot find module|no space left on device": "",
             "read-only file system|too many open files|cannot allocate memory|out of memory": "",
@@ -40,7 +52,11 @@ PHRASES: Table = (
             "no route to host|network is unreachable|couldn't connect to|could not connect to": "",
             "cannot connect to|can't connect to|failed to connect to|unable to connect to|no such host": "",
             "certificate verify failed|host unreachable|connect timeout|no servers available": "",
-            "no brokers available": "",
+            "no brokers available|can't contact|cannot contact|unable to contact|could not contact": "",
+            "unable to reach|could not reach|cannot reach|failed to reach|host is down|host is unreachable": "",
+            "err_internet_disconnected|err_connection_timed_out|err_cert_|pool timeout": "",
+            "pool": r"queuepool limit|(?:connection|session|client) pool.{0,60}(?:timed out|timeout)|(?:timed out|timeout).{0,40}(?:connection|client) (?:from|in) (?:the )?pool",
+            "get a connection": r"couldn't get a connection after",
         },
     ),
     (
@@ -48,9 +64,15 @@ PHRASES: Table = (
         {
             "expired": r"(?:token|session|credentials?|key|jwt|signature|password|login) (?:has |have |is |are )?(?:been )?(?:already )?expired|expired (?:access |api |auth |security |refresh |bearer |id |web )?(?:token|credentials?|session|jwt|api key|key)",
             "revoked": r"(?:token|session|credentials?|key|jwt|access) (?:has |have |is |are |was )?(?:been )?revoked|revoked (?:token|credentials?|key)",
-            "invalid": r"invalid[_ ](?:auth\b|authentication\b|api[_ -]?key|x-api-key|(?:access |auth |bearer |api |security |id |refresh )?token\b(?! (?:at|in|near|on|'|\"))|credentials?\b|signature\b|password\b|username or password|user(?:name)?/password|client[_ ](?:secret|id)|login\b|grant\b)",
+            "invalid": r"invalid[_ ](?:auth\b|authentication\b|api[_ -]?key|x-api-key|(?:access |auth |bearer |api |security |id |refresh )?token\b(?!\)| (?:at|in|near|on|'|\"))|credentials?\b|signature\b|password\b|username or password|user(?:name)?/password|client[_ ](?:secret|id)|login\b|grant\b)",
             "incorrect": r"incorrect (?:api key|username|user ?name|password|credentials|login|email or password)|(?:login|password) incorrect",
             "wrong": r"wrong (?:username|password|credentials)|wrongpass",
+            "password": r"(?:bad|missing|no|rejected) password\b|password (?:is |was )?(?:required|missing|rejected|not supplied)|to read the password",
+            "audience|issuer": r"(?:invalid|wrong|incorrect|unexpected|bad) (?:audience|issuer)|(?:audience|issuer) (?:doesn't|does not|did not) match",
+            "claim": r"\btoken .{0,40}\bclaim\b|\bclaims? .{0,60}(?:is|are) (?:missing|invalid|required)|missing .{0,40}\bclaim\b",
+            "login": r"\b(?:run|running|use):?\s{1,6}(?:\$ )?['`\"]?(?:[\w.-]{1,20} ){1,2}login\b|login (?:was |has been )?refused",
+            "active account": r"not .{0,30}an active account",
+            "token": r"token .{0,80}(?:was |has been |is )(?:rejected|refused|not accepted|not valid)",
             "noauth": r"\bnoauth\b",
             "authentication": r"authentication (?:failed|failure|required|error|is required|credentials were not)|(?:requires|missing|no) authentication|(?:failed|unable|could not|cannot) (?:to )?(?:complete )?authentication",
             "authenticate|authenticated": r"(?:failed|unable|could not|cannot|must) (?:to )?(?:be )?authenticated?\b|not authenticated|could not authenticate|please (?:re-?)?authenticate|need to authenticate",
@@ -77,6 +99,8 @@ PHRASES: Table = (
             "insufficient": r"insufficient[_ ](?:scopes?|permissions?|privileges?|rights|access)",
             "permission|permissions": r"(?:lacks?|missing|requires?|need|without|don't have|do not have|does not have|doesn't have) (?:the )?(?:\S{1,60} )?(?:required )?permissions?|permissions? (?:is |are )?(?:required|missing|insufficient)",
             "noperm": r"\bnoperm\b",
+            "access_refused": "",
+            "access": r"(?:does not|doesn't|do not) have (?:\S{1,60} )?access",
             "scope|scopes": r"(?:missing|required|requires|lacks?)(?: the)? (?:\S{1,60} )?scopes?\b",
             "resource not accessible|access denied|accessdenied|access is denied|permission denied": "",
             "permission_denied|denied access|no permission|not allowed to|not authorized": "",
@@ -94,6 +118,12 @@ PHRASES: Table = (
         },
     ),
     (
+        Kind.CONFLICT,
+        {
+            "lock": r"could not (?:get|acquire|obtain|set|take) (?:the |a )?lock|acquiring the (?:state )?lock|conflicting lock",
+        },
+    ),
+    (
         Kind.OVERLOADED,
         {
             "slowdown": r"\bslowdown\b",
@@ -107,7 +137,7 @@ PHRASES: Table = (
             "try again later": r"(?:server|service|system|temporar).{0,80}try again later",
             "command not allowed when used memory|service unavailable|temporarily unavailable": "",
             "currently unavailable|too many connections|too many clients|connection slots are reserved": "",
-            "queuepool limit|dataset in memory|clusterdown|under maintenance": "",
+            "dataset in memory|clusterdown|under maintenance": "",
         },
     ),
     (
@@ -116,6 +146,8 @@ PHRASES: Table = (
             "more expected": r"bytes read, \d+ more expected",
             "unexpected end of": r"unexpected end of (?:json|file|input|data|stream|archive|response)",
             "premature|prematurely": r"premature(?:ly)? (?:end|eof|closed|close)|closed prematurely",
+            "ended": r"(?:stream|file|input|data|archive|response|body) (?:has )?ended (?:unexpectedly|prematurely)|unexpectedly ended",
+            "truncated": r"(?:file|image|archive|stream|data|body|response|input|message|zip|gzip|download)\b.{0,30} (?:is|was|has been|appears) truncated|truncated (?:file|image|data|archive|input|stream)",
             "end-of-stream": r"before the end-of-stream marker",
             "incompleteread|incomplete read|complete message body|unterminated string|unexpected eof": "",
             "transfer closed with|payload is not completed": "",
@@ -148,9 +180,14 @@ PHRASES: Table = (
     (
         Kind.CONFLICT,
         {
-            "lock": r"could not (?:get|acquire|obtain) (?:the )?lock|acquiring the (?:state )?lock",
             "condition specified": r"condition specified .{0,60}not met",
-            "already taken": r"(?:is|has|been) already (?:been )?taken",
+            "already": r"already (?:been )?(?:taken|allocated|bound|running|registered|locked|mounted|assigned|used|in progress|merged|checked out)\b",
+            "in use": r"(?:still|currently|is) (?:being )?in use|resource busy|device or resource",
+            "overwritten": r"would be overwritten",
+            "not empty": r"directory (?:is )?not empty",
+            "primary key": r"(?:violates|violation of) primary key",
+            "checkout|re-use": r"cannot re-use a name",
+            "update statement": r"expected to update \d+ rows?",
             "stale": r"stale (?:version|object|data|info|read)",
             "etag": r"etag (?:does not|doesn't|did not|didn't) match",
             "precondition|preconditions|conditions": r"precondition (?:failed|not met)|pre-?conditions? .{0,40}did not hold",
@@ -171,6 +208,23 @@ PHRASES: Table = (
         },
     ),
     (
+        # What is wrong with the words of a call says it better than what was not found because of them.
+        Kind.BAD_INPUT,
+        {
+            "unknown|unrecognized|unrecognised|invalid|illegal|bad|no such|ambiguous|unexpected|unsupported": (
+                rf"(?:unknown|unrecogni[sz]ed|invalid|illegal|\bbad|no such|ambiguous|unexpected|unsupported) (?:[\w-]+ ){{0,2}}(?:{_SPOKEN})s?\b"
+            ),
+            "command": r"(?:unknown|no such|invalid|unrecogni[sz]ed) (?:sub-?)?command|(?:is not|isn't) an? .{0,40}\bcommand\b|\bthe command .{1,60} does not exist",
+            "column": r"\bcolumn:? \S{1,80} (?:was |is )?(?:not found|does not exist|doesn't exist|not in)",
+            "field|cannot query": r"\bcannot query field\b|\bfield \S{1,80} (?:does not exist|doesn't exist)",
+            "cannot resolve": r"\bcannot resolve (?:keyword|column|field|name)",
+            "corrupt|corrupted|magic|header": r"\b(?:file|archive|image|document|data|database) .{0,40}corrupt(?:ed)?\b|\bcorrupt(?:ed)? (?:file|archive|image|zip|data)|magic (?:bytes|number)\b|\b(?:invalid|bad) \w{1,12} header",
+            "not a": r"\bnot an? (?:valid )?[\w.-]{2,12} (?:file|archive|image|document)\b",
+            "not in": r"\bnot in [\w.-]{2,12} format\b",
+            "invalid data found|cannot identify|could not identify|bad magic|not well-formed": "",
+        },
+    ),
+    (
         Kind.NOT_FOUND,
         {
             "not found": r"\bnot found\b",
@@ -179,6 +233,16 @@ PHRASES: Table = (
             "enoent": r"\benoent\b",
             "no matching": r"no matching (?:distribution|manifest|record|entry|package|files|item)",
             "no record": r"no records? (?:of|for|found|with)",
+            "no files|no file": r"\bno (?:input |such |matching )?files? (?:were |was )?(?:found|match|matched)",
+            "unknown": r"\bunknown (?:\w+ )?(?:table|channel|topic|bucket|mailbox|resource|prompt|queue|collection|repository|project|entity|object|index|document|tag|release|chart|message|member|guild|group|service|unit|image|container|relation|schema|keyspace|namespace|locale|timezone|time zone)\b",
+            "cannot open|can't open|couldn't open|unable to open": r"(?:cannot|can't|couldn't|unable to) open (?:input |the |a |data )?(?:file |script |image |source )?\S",
+            "could not open|failed to open|error opening": r"(?:could not|failed to) open (?:input |the |a |data )?(?:file|script|image|source|directory)|error opening (?:input|data|file)",
+            "unable to access|cannot access|could not access|can't read|cannot read": r"(?:unable to|cannot|can't|could not) access (?:jarfile|file|the file|\W)|(?:cannot|can't) read(?: input)?(?: file)?[: ]",
+            "missing script": r"missing script:",
+            "not appear": r"does(?: not|n't) appear to be an? (?:git |valid )?(?:repository|directory|project)",
+            "could not resolve to": r"could not resolve to an?\b",
+            "not a directory": r"\bnot a directory\b",
+            "no available|nonexistent|non-existent|is not in this registry|no match for|no object matches": "",
             "no rule to make target|no such |nosuchkey|couldn't find|unable to find|does not exist": "",
             "doesn't exist|did not match any|didn't match any|cannot find|can't find|could not find": "",
             "unable to locate package|unknown revision|unknown database|cannot stat|has been deleted": "",
@@ -189,7 +253,7 @@ PHRASES: Table = (
         {
             "not defined": r"provided but not defined",
             "usage:": r"(?:^|\n)usage:",
-            "invalid": r"\binvalid (?:argument|parameter|option|value|input|request|arguments|parameters|params|type|format|choice|literal|date|syntax|url|email|uri|json path|number|character|query|field|data|filter|regular expression|range|expression|identifier|name|path|body|content|id\b)|is invalid\b|input .{0,40} is invalid|\bis not a valid\b|invalid \w+:",
+            "invalid": r"\binvalid (?:[\w-]+ ){0,2}(?:argument|number of|choice|context length)|\binvalid (?:argument|parameter|option|value|input|request|arguments|parameters|params|type|format|choice|literal|date|syntax|url|email|uri|json path|number|character|query|field|data|filter|regular expression|range|expression|identifier|name|path|body|content|id\b)|is invalid\b|input .{0,40} is invalid|\bis not a valid\b|invalid \w+:",
             "unrecognized": r"unrecognized (?:arguments?|option|field|name|parameter|property|key|command|keyword)",
             "unknown": r"unknown (?:option|argument|parameter|field|column|flag|command|property|key|keyword|switch|attribute|shorthand)",
             "missing": r"missing (?:required |mandatory |the )?(?:\d+ required )?(?:argument|parameter|field|operand|value|property|key|input|positional|option|properties|fields|params|data)|(?:argument|parameter|field|property|key|option)s? (?:is |are )?missing",
@@ -200,20 +264,29 @@ PHRASES: Table = (
             "must be": r"\bmust be (?:a|an|one|of|in|at|between|greater|less|positive|non-|string|integer|number|either|valid|provided|specified|set|unique|>|<|\d)",
             "must not": r"must not (?:be|contain|exceed)|must have|must contain",
             "should be": r"(?:input|value|field|parameter) should be|should be (?:a valid|one of|of type)",
+            "not provided|not specified|not supplied|not given": r"(?:argument|variable|parameter|value|field|input|option|property|key|attribute)\b.{0,80}(?:was|is|were|are) not (?:provided|specified|given|supplied|set)",
+            "larger|longer|greater|exceeds|overflow": r"(?:larger|longer|greater|bigger) than (?:the |its |an? )?(?:maximum|max\b|allowed|limit|permitted)|exceeds? (?:the |its )?(?:maximum|max\b|allowed|limit|permitted|fixed|size)|\boverflow\b",
+            "instance": r"\bis not an? instance of\b",
+            "schema": r"not an example of the schema|(?:does not|doesn't) (?:match|conform to|fit) the schema",
+            "have": r"(?:does not|doesn't|do not) have (?:an? |the )?(?:feature|field|option|column|attribute|property|parameter|argument|resource type)",
+            "extra": r"\bextra (?:fields?|keys?|inputs?|attributes?|properties) (?:in|are|is|not|found|for)|not allowed here",
+            "null": r"cannot insert (?:the value )?null|does not allow nulls|null value (?:in|not allowed|is not)",
+            "is a directory": r"\bis a directory\b",
+            "unmatched|unbalanced": r"\b(?:unmatched|unbalanced|unterminated|unclosed) (?:\S+ )?(?:\W|group|bracket|paren|quote|brace|string|tag|subpattern|delimiter)",
             "too long": r"(?:value|data|name|string|url|input|field|title|message|text|filename) (?:is )?too long|too long for",
             "too large": r"(?:entity|file|request|body|image|upload|content|attachment|input) (?:is )?too large",
             "not supported": r"(?:is|are) not supported",
             "unsupported": r"unsupported (?:media|format|type|value|operation|parameter|protocol|scheme|content|encoding|country|file)",
             "expected|expects": r"expected (?:a|an|one of|type|at most|at least|string|integer|number|int|list|object|boolean|\d+ (?:arguments?|positional|values?))\b|expects? (?:a|an|at least|at most|\d)",
             "takes": r"takes (?:no|at most|exactly|at least|from|\d+) (?:\S+ )?(?:positional )?arguments?",
-            "cannot be": r"(?:cannot|can't|may not) be (?:null|empty|blank|none|negative|blank|zero|parsed|converted|in the past|longer|greater|less|used with)",
+            "cannot be": r"(?:cannot|can't|may not|could not|couldn't) be (?:null|empty|blank|none|negative|blank|zero|parsed|converted|in the past|longer|greater|less|used with)",
             "can't be": r"can't be (?:blank|null|empty)",
             "recipient|recipients|user|mailbox": r"recipients? (?:address )?(?:rejected|refused|invalid)|user unknown|mailbox unavailable",
             "not a valid|must contain|must match|must have|syntax error|parse error|syntaxerror": "",
             "not null constraint|not-null constraint|foreign key constraint|check constraint": "",
             "number of bindings|out of range|out of bounds|can't parse|cannot parse|could not parse": "",
             "unable to parse|failed to parse|could not convert|cannot convert|bad request|malformed": "",
-            "not a number|too few arguments|too many arguments|invalidargument|user unknown": "",
+            "not a number|cannot unmarshal|cannot reshape|could not be broadcast|too few arguments|too many arguments|invalidargument|user unknown": "",
             "unprocessable": "",
         },
     ),

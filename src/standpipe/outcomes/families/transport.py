@@ -132,6 +132,9 @@ _NETWORKS = frozenset(
     {"httpx", "httpcore", "requests", "urllib", "urllib3", "aiohttp", "http", "ssl", "openai", "anthropic", "stripe",
      "elastic_transport", "redis", "botocore"}
 )  # fmt: skip
+_TELLS_STATUS = re.compile(r"[45]\d\d, message=(?!['\"]Bad status line)")
+# How urllib3 gives up on a server that went on refusing.
+_REFUSALS = re.compile(r"too many [45]\d\d error responses")
 _INCOMPLETE = re.compile(r"incomplete|complete message body", re.IGNORECASE)
 
 
@@ -141,6 +144,8 @@ def find(link: Link) -> Finding | None:
         if "aiohttp.ContentTypeError" in link.names:
             kind = Kind.HTML if "text/html" in link.message else Kind.SCHEMA
             return _finding(link, (kind, Phase.RECEIVED))
+        if "aiohttp.ClientResponseError" in link.names and _TELLS_STATUS.match(link.message):
+            return None  # its status was lost on the way, but it opens the sentence
         if link.names[0] in WRAPPERS:
             return _unwrapped(link, WRAPPERS[link.names[0]])
     code = number(link.fault, "errno")
@@ -160,10 +165,12 @@ def by_errno(number_: int) -> Kind | None:
     return verdict[0] if verdict else None
 
 
-def _unwrapped(link: Link, otherwise: tuple[Kind, Phase]) -> Finding:
+def _unwrapped(link: Link, otherwise: tuple[Kind, Phase]) -> Finding | None:
     for inner in chain(link.fault)[1:]:
         if (found := find(inner)) is not None:
             return found
+    if _REFUSALS.search(link.message):
+        return None
     said = (verdict for pattern, verdict in WORDS if pattern.search(link.message))
     return _finding(link, next(said, otherwise))
 

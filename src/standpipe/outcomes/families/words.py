@@ -11,7 +11,18 @@ from itertools import islice
 
 from msgspec.structs import replace
 
-from standpipe.outcomes.families import bodies, database, grpc, http, mail, mcp, phrases, transport
+from standpipe.outcomes.families import (
+    bodies,
+    database,
+    grpc,
+    http,
+    mail,
+    mcp,
+    names,
+    phrases,
+    statuses,
+    transport,
+)
 from standpipe.outcomes.finding import Finding
 from standpipe.outcomes.lexicon import folded
 from standpipe.outcomes.outcome import Kind, Phase
@@ -60,6 +71,7 @@ TYPES = {
     "ModuleNotFoundError": Kind.ENVIRONMENT,
     "ImportError": Kind.ENVIRONMENT,
     "MemoryError": Kind.ENVIRONMENT,
+    "JSONDecodeError": Kind.SCHEMA,
 }
 CURL = {
     1: (Kind.BAD_INPUT, Phase.NOT_SENT),
@@ -88,31 +100,8 @@ CURL = {
 }
 _NUMBER = re.compile(r"[45]\d\d(?![\d.]\d|\d)")
 _NUMBERS_MAX = 20
-_PUNCTUATION = " :=!'\"(["
-_LABELS = (
-    "http",
-    "status",
-    "code",
-    "http error",
-    "client error",
-    "server error",
-    "http/1.0",
-    "http/1.1",
-    "http/2",
-    "http/3",
-)
-_COPULAS = (" was", " is", " of")
-_AFTER = re.compile(
-    r"[ :)\]-]{1,3}(?:client error|server error|bad request|unauthori[sz]ed|payment required|forbidden|not found"
-    r"|method not allowed|not acceptable|request time-?out|conflict|gone\b|precondition|payload too large|request entity"
-    r"|unsupported media|unprocessable|locked\b|too many requests|internal server|not implemented|bad gateway"
-    r"|service unavailable|service temporarily|gateway time-?out|unavailable\b)"
-)
-# `returned 404` is a status, `returned 404 rows` and `error: 500 items failed` are counts.
-_WEAK = ("error", "returned", "responded", "answered", "replied", "got", "received", "with")
-_END = re.compile(
-    r"\s{0,3}(?:$|[.,;:!)\n(\"']|(?:for|from|on|when|while|at|after|error|response|status)\b)"
-)
+# Above these no web server answers, but servers of mail and files do.
+_REPLIES_FROM = 530
 _ENHANCED = re.compile(r"[ -][45]\.\d{1,3}\.\d{1,3}\b")
 _EXIT = re.compile(
     r"\(exit code (\d{1,3})\)|(?:non-zero exit (?:status|code)|exit(?:ed with)? (?:code|status)|exit status):? (-?\d{1,3})\b"
@@ -124,14 +113,25 @@ _ERRNO_NAMES = {name: number for number, name in errno.errorcode.items()} | {
     "ENOTFOUND": errno.ECONNREFUSED,  # what Node calls a name that does not resolve
     "EAI_AGAIN": errno.ECONNREFUSED,
 }
-_STATED = ("sqlstate", "code: ", "error 1")
-# PostgreSQL's `SQLSTATE: 23505`, MySQL's `ERROR 1045 (28000)`, asyncpg's and Node's `code: 23505`.
+_STATED = ("sqlstate", "code: ", "error 1", "error 2", "error 3")
+# PostgreSQL's `SQLSTATE: 23505`, asyncpg's and Node's `code: 23505`, MySQL's `ERROR 1045 (28000)`.
 _SQLSTATE = re.compile(
-    r"sqlstate\W{0,4}([0-9a-z]{5})\b|error \d{4} \(([0-9a-z]{5})\)|code: (\d[0-9a-z]{4})\b"
+    r"sqlstate\W{0,4}([0-9a-z]{5})\b|code: (\d[0-9a-z]{4})\b|error (\d{4}) \(([0-9a-z]{5})\)"
 )
+# botocore's `(AccessDenied) when calling`, Azure's `ErrorCode:BlobNotFound`, the brackets of kubectl and IMAP.
+_TOLD_CODE = re.compile(
+    r"\(([A-Z][A-Za-z]\w{2,60})\) when calling|ErrorCode: ?(\w{3,60})|from server \((\w{3,40})\)|\[([A-Z]{5,30})\] "
+)
+_TELLS = ("when calling", "ErrorCode:", "from server (", "] ")
 _LEADING = re.compile(r"([A-Z]{4,20}) ")  # how Redis opens what it refuses
 _VAGUE = (Kind.BAD_INPUT, Kind.SERVER_ERROR)
 _PERMISSION = "permission denied"
+_CODES_MAX = 8
+# `ValidationError: no such field`, also after `Error: `: what somebody made of an exception.
+_NAMED = re.compile(
+    r"(?:error: |exception: |uncaught ){0,2}(?:[a-z_]\w{0,40}\.){0,6}([A-Z]\w{3,60}): ",
+    re.IGNORECASE,
+)
 _CLASS = re.compile(r"\b[A-Z][a-z]\w{3,60}")
 _CLASS_ENDS = ("Exception", "Error", "Fault", "Failure", "Denied", "Exceeded")
 
@@ -174,23 +174,14 @@ def _first(readers: tuple["Reader", ...], text: str, shown: str) -> Finding | No
 def _by_status(text: str, bare: str, shown: str) -> Finding | None:
     for match in islice(_NUMBER.finditer(bare), _NUMBERS_MAX):
         start, end = match.span()
-        before, after = bare[max(0, start - 32) : start], bare[end : end + 32]
-        if before[-1:].isalnum() or before[-1:] in (".", "_"):
+        if bare[start - 1 : start].isalnum() or bare[start - 1 : start] in (".", "_"):
             continue
-        if _ENHANCED.match(after):
-            return mail.replied(int(match[0]), bare[start:], shown)
-        if _is_status(before, after):
-            return _status(int(match[0]), text, shown)
+        number = int(match[0])
+        if _ENHANCED.match(bare, end):
+            return mail.replied(number, bare[start:], shown)
+        if statuses.is_status(bare, start, end):
+            return _status(number, text, shown) if number < _REPLIES_FROM else None
     return None
-
-
-def _is_status(before: str, after: str) -> bool:
-    label = before.rstrip(_PUNCTUATION)
-    if label.endswith(_COPULAS):
-        label = label.rpartition(" ")[0]
-    if label.endswith(_LABELS) or _AFTER.match(after):
-        return True
-    return label.endswith(_WEAK) and _END.match(after) is not None
 
 
 def _status(status: int, text: str, shown: str) -> Finding:
@@ -203,11 +194,17 @@ def _by_number(text: str, bare: str, shown: str) -> Finding | None:
         kind, phase = CURL[int(match[1])]
         return Finding(kind=kind, message=shown, code=f"curl {match[1]}", phase=phase)
     state = _SQLSTATE.search(bare) if any(said in bare for said in _STATED) else None
-    if state and (found := database.by_state((state[1] or state[2] or state[3]).upper(), shown)):
+    if state and (found := _by_database(state, shown)):
         return found
     if "-32" in bare and (found := mcp.in_text(bare, shown)):
         return found
     return _by_errno(text, bare, shown)
+
+
+def _by_database(state: re.Match[str], shown: str) -> Finding | None:
+    """Read a number of MySQL, which says more than the SQLSTATE beside it, or a SQLSTATE."""
+    found = database.by_number(int(state[3]), shown) if state[3] else None
+    return found or database.by_state((state[1] or state[2] or state[4]).upper(), shown)
 
 
 def _by_errno(text: str, bare: str, shown: str) -> Finding | None:
@@ -249,6 +246,9 @@ def _codes(text: str) -> tuple[str, ...]:
     codes = bodies.codes_shown(text)
     if any(end in text for end in _CLASS_ENDS):
         codes += tuple(name for name in _CLASS.findall(text) if name.endswith(_CLASS_ENDS))
+    if any(mark in text for mark in _TELLS):
+        found = islice(_TOLD_CODE.finditer(text), _CODES_MAX)
+        codes += tuple(match[match.lastindex or 0] for match in found)
     leading = _LEADING.match(text)
     return (*codes, leading[1]) if leading else codes
 
@@ -266,7 +266,14 @@ def _by_phrase(text: str, bare: str, shown: str) -> Finding | None:
     return Finding(kind=kind, message=shown, code="" if code is None else str(code))
 
 
+def _by_name(text: str, _: str, shown: str) -> Finding | None:
+    """Read the name of an exception that somebody put before its message."""
+    match = _NAMED.match(text)
+    kind = names.by_name(match[1]) if match else None
+    return Finding(kind=kind, message=shown, code=match[1]) if match and kind else None
+
+
 Reader = Callable[[str, str, str], Finding | None]
 # In this order; the first that finds something decides.
 _STRUCTURED: tuple[Reader, ...] = (_by_status, _by_number, _by_code)
-_SAID: tuple[Reader, ...] = (_by_phrase, _by_vague_code)
+_SAID: tuple[Reader, ...] = (_by_phrase, _by_vague_code, _by_name)
