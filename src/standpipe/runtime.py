@@ -55,6 +55,7 @@ from standpipe.memory.tasks import Tasks
 from standpipe.memory.upkeep import Upkeep, acceptance_of, goal_of
 from standpipe.security.checklist import Checklist
 from standpipe.security.credentials import Credentials
+from standpipe.security.key import key_of
 from standpipe.security.preflight import refuse_unusable
 from standpipe.security.secrets import Masker
 from standpipe.stores.sqlite import SqliteStore
@@ -117,7 +118,7 @@ class Runtime:
         known = environment.take_secrets(settings)
         credentials = environment.take_model_credentials()
         refuse_unusable(settings, known)
-        key = digest(str(folder).encode()).encode()
+        key = key_of(folder / STATE_FOLDER)
         runtime = cls(
             home=folder,
             settings=settings,

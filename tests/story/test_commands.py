@@ -326,7 +326,7 @@ def test_help_shows_the_eight_that_people_need_and_the_rest_on_demand() -> None:
     def shown(*words: str) -> list[str]:
         done = standpipe(*words)
         assert done.code == 0
-        return [line[2:18].strip() for line in done.stdout.splitlines() if line.startswith("  ")]
+        return [line[2:20].strip() for line in done.stdout.splitlines() if line.startswith("  ")]
 
     eight = ["init", "run", "status", "inbox", "answer", "report", "connect", "demo"]
     assert shown("--help") == eight

@@ -58,7 +58,7 @@ def parse(arguments: Sequence[str]) -> Parsed | None:
 def overview(*, everything: bool) -> str:
     """Return the help: the eight commands people need, or all of them."""
     listed = {name: one for name, one in COMMANDS.items() if one.shown or everything}
-    lines = [f"  {name:<16} {one.summary}" for name, one in listed.items()]
+    lines = [f"  {name:<18} {one.summary}" for name, one in listed.items()]
     rest = "" if everything else "\n`standpipe --help --all` shows the rest."
     return (
         "standpipe: one gate between an agent and the world\n\n"

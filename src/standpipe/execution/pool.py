@@ -143,6 +143,7 @@ class Pool:
             await self._end(worker)
             raise
         if not isinstance(reply, Returned | Raised):
+            await self._end(worker)
             raise StandpipeError(f"a worker answered a request with {type(reply).__name__}")
         self._idle.append(worker)
         return reply

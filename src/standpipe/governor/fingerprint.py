@@ -94,7 +94,8 @@ def template(message: str, arguments: Mapping[str, object]) -> str:
         'http 404: no order <*> in <*>'
     """
     kept: list[str] = []
-    text = _reduced(_cleaned(message), kept)[:_MASKED_CHARACTERS_MAX]
+    text = masks.opening_kept(_cleaned(message), kept)
+    text = _reduced(text, kept)[:_MASKED_CHARACTERS_MAX]
     text = _without_echo(masks.classes_kept(text, kept), arguments)
     text = masks.quotes_masked(masks.addresses_masked(text).lower())
     text = masks.swallowed(masks.numbers_masked(masks.names_masked(text)))
@@ -113,6 +114,8 @@ def _cleaned(message: str) -> str:
         text = _ANSI.sub("", text)
     if "[secret " in text:
         text = _SECRET.sub(masks.HOLE, text)
+    if "***" in text:
+        text = masks.STARRED.sub(masks.HOLE, text)
     if "you mean" in text:
         text = _GUESS.sub("", text)
     return _without_repr(_without_stack(text) if "\n" in text else text)

@@ -13,6 +13,7 @@ from itertools import islice
 from standpipe.outcomes.families import statuses
 
 HOLE = "\ue000"
+STARRED = re.compile(r"[\w-]{1,60}\*{3,40}[\w-]{0,60}|\*{3,40}[\w-]{1,60}")
 STRAY = re.compile("[\ue000-\ue0ff]")
 
 _KEPT_FIRST = 0xE001
@@ -37,17 +38,17 @@ _ANY_AFTER = (
 _STATUS_DIGITS = 3
 _PREFIXED_DIGITS_MIN = 3
 _NO_CODE = ("decode", "encode", "unicode", "barcode", "zipcode", "zip code", "postcode", "postal code")  # fmt: skip
-# A status that opens a message, alone or after the name of an exception, may be followed by the service's own words.
-_OPENS = re.compile(r"(?:[a-z_.]{1,80}: ?)?['\"(<]?\Z")
-_OPENING_CHARACTERS = 84
-_SERVICE_SPEAKS = re.compile(r"[,:;)]|\s?[\[{(-]| [A-Z]|\Z|\n")
+# A status that opens a message, alone or after the name of an exception; a service goes on in capitals.
+_OPENING = re.compile(
+    r"((?:[\w.]{1,80}: ?)?['\"(\[<]?)([45]\d\d)(?=[,:;)\]]|\s?[\[{(]| [A-Z-]|\Z|\n)"
+)
 # Compilers and databases number what they say. One letter is enough only where the number ends it.
 _PREFIX = re.compile(
     r"(?<!\w)(?:ora|pls|tns|dpi|dpy|aadsts|sql|ts|cs|nu|msb|lnk|pgrst)-?\Z|(?<!\w)[cefp]\Z"
 )
 # A compiler that points into a file says something else than one that opens none.
 _POINTED = re.compile(r"(?<=[^\s:]):\d{1,7}(?::\d{1,7})?(?=: (?:fatal )?(?:error|warning|note)\b)")
-_POINT = ":line"
+_POINT = "at line"
 _CODED = re.compile(r"sqlstate\W{0,3}([0-9a-z]{5})\b|(0x8[0-9a-f]{7})\b")
 
 _MONTHS = frozenset(("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"))  # fmt: skip
@@ -149,17 +150,22 @@ _PREDICATE_WORDS = frozenset(
 
 _LOCAL = re.compile(r"localhost\b(?::\d{1,5}\b)?")
 _NUMBER = re.compile(r"\d[\w.@%~+/-]*+")
-_STARRED = re.compile(r"[\w-]{1,60}\*{3,40}[\w-]{0,60}|\*{3,40}[\w-]{1,60}")
 _IMAGE_TAG = f"{HOLE}:latest"
 _RUN = re.compile(rf"{HOLE}(?:(?:[\s,:;|/=()\[\]-]{{0,4}}| and | or ){HOLE})++")
 _GLUE_MARKS = "_.@%~+/-"
 _GLUE = string.ascii_lowercase + string.digits + _GLUE_MARKS
 
 
+def opening_kept(text: str, kept: list[str]) -> str:
+    """Put a private character where a message opens with a status."""
+    match = _OPENING.match(text)
+    return f"{match[1]}{keep(match[2], kept)}{text[match.end() :]}" if match else text
+
+
 def classes_kept(text: str, kept: list[str]) -> str:
     """Put a private character where a number says what failed, and the number into `kept`."""
     if "error: " in text:
-        text = _POINTED.sub(lambda _: keep(_POINT, kept), text, _NAMES_MAX)
+        text = _POINTED.sub(lambda _: f" {keep(_POINT, kept)}", text, _NAMES_MAX)
     lower = text.lower()
     if len(lower) != len(text):  # one of the few letters whose lower case is longer
         lower = text
@@ -167,7 +173,6 @@ def classes_kept(text: str, kept: list[str]) -> str:
         (start, match.end())
         for match in islice(_CANDIDATE.finditer(lower), _CANDIDATES_MAX)
         if (start := _class_start(lower, match.start(), match.end())) >= 0
-        or (start := _opening_start(lower, text, match)) >= 0
     ]
     if "sqlstate" in lower or "0x8" in lower:
         coded = islice(_CODED.finditer(lower), _CLASSES_MAX)
@@ -220,9 +225,7 @@ def names_masked(text: str) -> str:
 
 
 def numbers_masked(text: str) -> str:
-    """Mask every word with a digit, and what stars or the tag of an image stand in."""
-    if "***" in text:
-        text = _STARRED.sub(HOLE, text)
+    """Mask every word with a digit, and the tag glued to the name of an image."""
     return _NUMBER.sub(HOLE, text).replace(_IMAGE_TAG, HOLE)
 
 
@@ -273,15 +276,6 @@ def _is_class(text: str, start: int, end: int, before: str) -> bool:
     if len(digits) != _STATUS_DIGITS or digits[0] not in "12345":
         return False
     return statuses.is_status(text, start, end)
-
-
-def _opening_start(text: str, spelled: str, match: re.Match[str]) -> int:
-    """Return where a status starts that opens the message, or -1; a service speaks in capitals."""
-    start, end = match.span()
-    if end - start != _STATUS_DIGITS or text[start] not in "45" or start > _OPENING_CHARACTERS:
-        return -1
-    opens = _OPENS.match(text[:start]) and _SERVICE_SPEAKS.match(spelled, end)
-    return start if opens else -1
 
 
 def _mask_quoted(match: re.Match[str]) -> str:

@@ -18,7 +18,7 @@ async def new_blocker(store: Store) -> str:
     return blocker_id(await store.number("blocker"))
 
 
-async def raised(  # noqa: PLR0913 -- all but the facts of the failure are keyword-only
+async def raised(
     journal: Journal, clock: Clock, action: Action, failed: Failed, recovery: Recovery, *,
     site: str = "", secrets: Sequence[str] = (),
 ) -> Draft:  # fmt: skip

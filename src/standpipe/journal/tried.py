@@ -25,13 +25,13 @@ def tried(met: Sequence[Entry], entries: Sequence[Entry]) -> tuple[str, ...]:
     done = [_recovery(entry) for entry in met if _followed(entry, entries)]
     repeats = [one for one in done if isinstance(one, Retry | Wait)]
     seconds = sum(one.delay_seconds for one in repeats)
-    refreshed = any(isinstance(one, Refresh) for one in done)
-    rejected = _not_refreshed(met, entries)
+    refresh = any(isinstance(one, Refresh) for one in done)
+    rejected = _not_refreshed(met, entries) if refresh else ""
     others = dict.fromkeys(one.tool for one in done if isinstance(one, Alternate))
     said = (
         f"retried {times(len(repeats))}" if repeats else "",
         f"waited {seconds:.1f} s" if seconds else "",
-        "refreshed the credential" if refreshed else "",
+        "refreshed the credential" if refresh and not rejected else "",
         f"could not refresh the credential ({rejected})" if rejected else "",
         *(f"tried `{tool}`" for tool in others),
     )

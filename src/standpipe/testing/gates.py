@@ -30,6 +30,7 @@ class ScriptedExecutor(Executor):
     verdicts: list[Line] = field(default_factory=list[Line])
     calls: list[str] = field(default_factory=list[str])
     refreshed: int = 0
+    renewed: Result = Returned({"refreshed": []})  # noqa: RUF009 -- frozen
     during: Callable[[], Awaitable[None]] | None = None
 
     async def prepare(self, action: Action) -> str:
@@ -57,7 +58,7 @@ class ScriptedExecutor(Executor):
     async def refresh(self, tool: Tool, *, paused: Mapping[str, float] | None = None) -> Result:
         del tool, paused
         self.refreshed += 1
-        return Returned({"refreshed": []})
+        return self.renewed
 
 
 def _played(lines: list[Line]) -> Result:

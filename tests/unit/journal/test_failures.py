@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-from standpipe.actions import Action, Effect, Tool
+from standpipe.actions import Action, Effect, Fault, Raised, Tool
 from standpipe.desk.answers import give
 from standpipe.gate import Gate
 from standpipe.governor.recovery import Escalate, Skip
 from standpipe.journal.entries import (
     AnswerGiven,
     BlockedRaised,
-    CredentialRefreshed,
     Decided,
     Draft,
     Intended,
@@ -27,7 +26,8 @@ LOOK = Tool(name="look", effect=Effect.READ, origin="home")
 ORDERS = Tool(name="orders", effect=Effect.READ, origin="home", alternates=("mirror",))
 MIRROR = Tool(name="mirror", effect=Effect.READ, origin="home")
 SEND = Tool(name="send", effect=Effect.ONCE, origin="home", policy="allow", control=())
-TOOLS = {tool.name: tool for tool in (LOOK, ORDERS, MIRROR, SEND)}
+LABELS = Tool(name="labels", effect=Effect.READ, origin="home", refresh="renew")
+TOOLS = {tool.name: tool for tool in (LOOK, ORDERS, MIRROR, SEND, LABELS)}
 
 
 class Busy(Exception):  # noqa: N818 -- what a client of some service raises
@@ -84,12 +84,19 @@ async def test_a_repeat_that_never_began_is_not_claimed() -> None:
     assert (failure.tried, failure.open) == ((), True)
 
 
-async def test_a_credential_that_could_not_be_renewed_is_told() -> None:
-    gate = await world(look=[Rejected("no")])
-    await call(gate, "look")
-    renewal = CredentialRefreshed("renew", "look", failed="no network")
-    await gate.record.journal.append(Draft("renew#1", renewal))
-    assert met(gate)[0].tried == ("could not refresh the credential (no network)",)
+async def test_a_credential_that_could_not_be_renewed_is_told_and_not_said_to_be_renewed() -> None:
+    gate, executor = await open_gate(TOOLS, {"labels": [Rejected("no")]})
+    executor.renewed = Raised(Fault(type="ConnectionError", message="no network"))
+    await call(gate, "labels")
+    [told] = met(gate)[0].tried
+    assert told.startswith("could not refresh the credential (")
+    assert "no network" in told
+
+
+async def test_a_credential_that_was_renewed_in_vain_is_told() -> None:
+    gate = await world(labels=[Rejected("no")])
+    await call(gate, "labels")
+    assert met(gate)[0].tried == ("refreshed the credential",)
 
 
 async def test_an_alternate_that_worked_overcomes_and_is_named() -> None:

@@ -59,6 +59,7 @@ _CREDENTIALS = (Kind.CREDENTIAL, Kind.FORBIDDEN)
 _SCOPE_HEADERS = ("x-accepted-oauth-scopes",)
 _LOGIN = re.compile(r"log-?in\b|sign-?in\b|/sso\b|/auth(?:\b|orize)|saml|oauth", re.IGNORECASE)
 _LIMITS = (Kind.RATE_LIMITED, Kind.OVERLOADED)
+_RATE_LIMIT = re.compile(r"secondary rate limit|rate limit (?:has been )?exceeded", re.IGNORECASE)
 _PER_PERIOD = re.compile(r"per ?day|per ?month|daily|monthly", re.IGNORECASE)
 _IDEMPOTENCY = re.compile(r"idempoten", re.IGNORECASE)
 # What names itself by its body alone; elsewhere the status knows better.
@@ -218,7 +219,7 @@ def _is_bot_check(answer: Answer) -> bool:
 
 def _is_rate_limit(answer: Answer) -> bool:
     return (
-        "secondary rate limit" in answer.body.lower()
+        _RATE_LIMIT.search(answer.body) is not None
         or "retry-after" in answer.headers
         or answer.headers.get("x-ratelimit-remaining", "").strip() == "0"
     )

@@ -94,6 +94,7 @@ _SAYS_NOTHING = frozenset(
 _NOT_ALNUM = re.compile(r"[^a-z0-9]")
 # All they raise is about a token.
 _TOKENS = frozenset({"jwt", "jose", "joserfc", "oauthlib", "itsdangerous"})
+_OF_ANYBODY = ("ValueError", "SyntaxError")  # in a text they may be anybody's
 # A constraint may be of any sort; which one, the sentence says.
 _OF_ANY_SORT = ("integrity", "constraint")
 
@@ -127,7 +128,7 @@ def weak(link: Link) -> Finding | None:
 
 def by_name(name: str) -> Kind | None:
     """Return what the bare name of an exception says that stands in a text."""
-    return _kind((f".{name}",))
+    return None if name in _OF_ANYBODY else _kind((f".{name}",))
 
 
 def _is_of_any_sort(name: str) -> bool:

@@ -30,6 +30,7 @@ _END = re.compile(
 )
 # Where a status opens the message, a sentence of the service may follow; a count is followed by what it counts.
 _OPENED = re.compile(r"\s{0,3}(?:$|[,;:!)\]\n\"'{-]|\.(?!\d)|(?:get|post|put|patch|delete|head) )")
+_OPENINGS = ("", "'", '"', "(", "[", "<")
 _IN_BRACKETS = re.compile(r"\)(?:$|[\n.,;:]| (?:for|from|on|when|while|at|after|error|response)\b)")
 _MEASURED = re.compile(
     r"\b(?:size|length|len|limit|max(?:imum)?|min(?:imum)?|available|count|total|number|offset|line|column|port|position|index"
@@ -49,7 +50,7 @@ def is_status(text: str, start: int, end: int) -> bool:
         return True
     if text[start] not in "45":
         return False
-    if _REASON.match(after) or (not label and _OPENED.match(after)):
+    if _REASON.match(after) or (before in _OPENINGS and _OPENED.match(after)):
         return True
     if before.endswith("(") and _IN_BRACKETS.match(after):
         return _MEASURED.search(label) is None
