@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count, pairwise
 
+import msgspec
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from standpipe.actions import (
@@ -136,13 +137,11 @@ MISHAPS = st.sampled_from(
         *(Mishap(False, heard) for heard in (REFUSED, LIMITED, http(401), http(403), http(422))),
     ]
 )
+PLAIN = Tool(name="plain", origin="home", policy="allow", control=("to",), refresh="renew")
 SENDS = {
-    name: Tool(name=name, origin="home", policy="allow", control=("to",), refresh="renew", **more)
-    for name, more in {
-        "plain": {},
-        "asked": {"verify": True},
-        "keyed": {"idempotency_key": "key"},
-    }.items()
+    "plain": PLAIN,
+    "asked": msgspec.structs.replace(PLAIN, name="asked", verify=True),
+    "keyed": msgspec.structs.replace(PLAIN, name="keyed", idempotency_key="key"),
 }
 
 
@@ -200,6 +199,11 @@ PLANS = st.lists(
 )  # fmt: skip
 
 
+def gone(pid: int, started: str) -> bool:
+    del pid, started
+    return False
+
+
 class Schedule:
     """Two runs of one home with two calls each, all to the same place; their processes die and begin anew."""
 
@@ -242,7 +246,7 @@ class Schedule:
             limits=NO_LIMITS,
         )
         # One call at a time: whoever is in the air has lost its process.
-        refusals = replace(gate.record.outlook.refusals, alive=lambda _pid, _started: False)
+        refusals = replace(gate.record.outlook.refusals, alive=gone)
         outlook = replace(gate.record.outlook, refusals=refusals)
         return replace(gate, record=replace(gate.record, outlook=outlook), executor=self.outside)
 

@@ -1,8 +1,9 @@
 """Failures below the model, over runs and processes of one home, each from call to what people see."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -20,8 +21,8 @@ from standpipe.journal.projections import SITES, read_row
 from standpipe.journal.views import open_blockers, pointed_at
 from standpipe.outcomes.outcome import Failed, Kind, Outcome, Refused, Succeeded, Unknown
 from standpipe.stores.memory import MemoryStore
-from standpipe.testing.fakes import FakeClock
-from standpipe.testing.gates import Line, ScriptedExecutor, open_gate
+from standpipe.testing.fakes import Crash, FakeClock
+from standpipe.testing.gates import Line, ScriptedExecutor, nothing_given, open_gate
 
 
 class HttpError(Exception):
@@ -43,8 +44,11 @@ BUSY = HttpError(503, "HTTP 503 Service Unavailable")
 class Home:
     """One home with its clock; each run of it is a gate of its own."""
 
-    def __init__(self, tools: Sequence[Tool] = (READ, OTHER, SEND)) -> None:
-        self.clock = FakeClock()
+    def __init__(
+        self, tools: Sequence[Tool] = (READ, OTHER, SEND), clock: FakeClock | None = None
+    ) -> None:
+        self.clock = clock or FakeClock()
+        self.credentials: Callable[[str, Sequence[str]], Mapping[str, str]] = nothing_given
         self.store = MemoryStore(self.clock)
         self.tools = {tool.name: tool for tool in tools}
 
@@ -53,7 +57,10 @@ class Home:
             self.tools, {name: list(played) for name, played in lines.items()},
             store=self.store, clock=self.clock,
         )  # fmt: skip
-        return Run(gate, executor)
+        record = gate.record
+        refusals = replace(record.outlook.refusals, credentials=self.credentials)
+        outlook = replace(record.outlook, refusals=refusals)
+        return Run(replace(gate, record=replace(record, outlook=outlook)), executor)
 
     async def again(self, run: "Run", **lines: Sequence[Line]) -> "Run":
         gate, executor = await open_gate(
@@ -431,3 +438,119 @@ async def test_a_success_ends_the_probation_that_an_answer_began() -> None:
     assert await second.call("fetch", n=3) == Succeeded("data")
     await second.call("fetch", n=4)
     assert second.asked == []  # the first failure again, not the last
+
+
+class TickingClock(FakeClock):
+    """Time that passes a little whenever anybody looks."""
+
+    def now(self) -> datetime:
+        self.advance(0.001)
+        return super().now()
+
+
+async def test_a_wait_as_long_as_people_may_wait_is_slept_and_not_dropped() -> None:
+    home = Home(clock=TickingClock())
+    run = await home.run(fetch=[HttpError(429, "HTTP 429", {"Retry-After": "30"}), "data"])
+    assert await run.call("fetch") == Succeeded("data")
+    assert home.clock.slept == [30.0]
+
+
+async def test_an_effect_without_an_answer_holds_its_twins_while_it_is_being_verified() -> None:
+    tool = Tool(
+        name="send_note", origin="home", policy="allow", control=("to",), verify=True,
+        verify_after_seconds=20,
+    )  # fmt: skip
+    home = Home([tool])
+    first = await home.run(send_note=[TimeoutError("lost")])
+    first.executor.verdicts = [None]
+    second = await home.run(send_note=["sent"])
+    held: list[Outcome] = []
+    sleep = home.clock.sleep
+
+    async def meanwhile(seconds: float) -> None:
+        held.append(await second.call("send_note", to="ann", text="two"))
+        await sleep(seconds)
+
+    home.clock.sleep = meanwhile
+    await first.call("send_note", to="ann", text="one")
+    assert isinstance(held[0], Refused)
+    assert second.executor.calls == []
+
+
+async def test_a_call_that_may_have_happened_is_put_in_doubt_and_never_denied() -> None:
+    keyed = Tool(
+        name="send_note", origin="home", policy="allow", control=("to",), idempotency_key="key"
+    )
+    home = Home([keyed])
+    first, second = [await home.run(send_note=[TimeoutError("lost")]) for _ in range(2)]
+
+    async def meanwhile() -> None:
+        first.executor.during = None
+        second.executor.verdicts = []
+        await second.call("send_note", to="ann", text="two")
+
+    first.executor.during = meanwhile
+    assert isinstance(await first.call("send_note", to="ann", text="one"), Unknown)
+    kinds = [body.kind for body in open_blockers(first.gate.record.journal.entries).values()]
+    assert kinds == ["in_doubt"]
+
+
+async def test_a_refusal_that_nobody_can_clear_by_answering_is_asked_about_the_second_time() -> (
+    None
+):
+    home = Home()
+    first = await home.run(send_note=["sent"])
+    killed = first.action("send_note", "1.1", to="ann")
+
+    async def kill() -> None:
+        raise Crash
+
+    first.executor.during = kill
+    with pytest.raises(Crash):
+        await first.gate.perform(killed)
+    await home.again(first, send_note=["sent"])  # a newer segment: nobody waits for the old one
+    second = await home.run(send_note=["sent"])
+    for _ in range(2):
+        assert isinstance(await second.call("send_note", to="ann"), Refused)
+    assert (second.executor.calls, len(second.asked)) == ([], 1)
+
+
+async def test_a_host_that_became_known_is_no_change() -> None:
+    home = Home()
+
+    def of_the_shop(_: str, hosts: Sequence[str]) -> Mapping[str, str]:
+        return {"SHOP": "same"} if "shop.example" in hosts else {}
+
+    home.credentials = of_the_shop
+    first = await home.run(fetch=[FORBIDDEN])
+    told = first.executor.attempt
+
+    async def attempt(action: Action, **given: object) -> Done:
+        done = await told(action, **given)  # pyright: ignore[reportArgumentType]
+        return Done(done.result, hosts=("shop.example",))
+
+    first.executor.attempt = attempt
+    await first.call("fetch")
+    second = await home.run(fetch=["data"])
+    assert isinstance(await second.call("fetch"), Refused)
+
+
+async def test_what_a_host_does_to_everybody_does_not_depend_on_the_secrets_of_a_tool() -> None:
+    home = Home()
+
+    def of_each_tool(tool: str, _: Sequence[str]) -> Mapping[str, str]:
+        return {tool: f"of {tool}"} if tool else {}
+
+    home.credentials = of_each_tool
+    url = "https://shop.example/x"
+    for _ in range(2):
+        run = await home.run(fetch=[FORBIDDEN])
+        await run.call("fetch", url=url)
+        if run.asked:
+            await give(home.store, run.asked[0], "mended", "ann")
+    run = await home.run(fetch=[FORBIDDEN])
+    await run.call("fetch", url=url)
+    assert len(run.asked) == 1
+    other = await home.run(look_up=["data"])
+    assert isinstance(await other.call("look_up", url=url), Refused)
+    assert (other.executor.calls, other.points) == ([], tuple(run.asked))

@@ -108,3 +108,13 @@ async def test_a_pause_the_provider_asked_for_holds_for_the_next_run(runtime: Ru
         runtime.clock.advance(3601)
         ended = await runtime.resume(second.run)
         assert (ended.status, ended.summary) == ("done", "Summed up.")
+
+
+async def test_a_dead_key_does_not_go_to_another_model_in_any_run(runtime: Runtime) -> None:
+    failures = msgspec.structs.replace(runtime.settings.failures, fallback_models=(OTHER,))
+    runtime.settings = msgspec.structs.replace(runtime.settings, failures=failures)
+    with ProviderServer([Trouble(Kind.CREDENTIAL), DONE], clock=runtime.clock) as server:
+        runtime.credentials = server.credentials
+        first = await runtime.run("sum up the notes")
+        second = await runtime.run("sum up the notes")
+        assert (first.status, second.status, len(server.requests)) == ("blocked", "blocked", 1)

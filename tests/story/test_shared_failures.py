@@ -1,6 +1,6 @@
 """What one run of a home learns of hosts, sites, calls and effects, and what the other runs make of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -119,12 +119,16 @@ class Home:
         refusals = replace(
             gate.record.outlook.refusals,
             credentials=self.credentials,
-            alive=lambda _pid, _started: self.alive,
+            alive=self.is_alive,
         )
         record = replace(gate.record, outlook=replace(gate.record.outlook, refusals=refusals))
         if hosts:
-            executor.attempt = seen_at(executor, tuple(hosts))
+            sees(executor, tuple(hosts))
         return Run(replace(gate, record=record), executor, again.turn if again else 0)
+
+    def is_alive(self, pid: int, started: str) -> bool:
+        del pid, started
+        return self.alive
 
     def credentials(self, tool: str, hosts: Sequence[str]) -> Mapping[str, str]:
         del tool
@@ -148,14 +152,15 @@ class Home:
         return row.tokens if row else TOKENS_MAX
 
 
-def seen_at(executor: ScriptedExecutor, hosts: tuple[str, ...]) -> Callable[..., object]:
+def sees(executor: ScriptedExecutor, hosts: tuple[str, ...]) -> None:
+    """Let its tools be seen to talk to these hosts."""
     told = executor.attempt
 
     async def attempt(action: Action, **given: object) -> Done:
         done = await told(action, **given)  # pyright: ignore[reportArgumentType]
         return msgspec.structs.replace(done, hosts=hosts)
 
-    return attempt
+    executor.attempt = attempt
 
 
 # -- hosts ---------------------------------------------------------------------------------------

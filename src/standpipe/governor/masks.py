@@ -38,9 +38,11 @@ _ANY_AFTER = (
 _STATUS_DIGITS = 3
 _PREFIXED_DIGITS_MIN = 3
 _NO_CODE = ("decode", "encode", "unicode", "barcode", "zipcode", "zip code", "postcode", "postal code")  # fmt: skip
-# A status that opens a message, alone or after the name of an exception; a service goes on in capitals.
+# A status that opens a message, alone or after the name of an exception; `411 rows` is a count.
 _OPENING = re.compile(
-    r"((?:[\w.]{1,80}: ?)?['\"(\[<]?)([45]\d\d)(?=[,:;)\]]|\s?[\[{(]| [A-Z-]|\Z|\n)"
+    r"((?:[\w.]{1,80}: ?)?['\"(\[<]?)([45]\d\d)(?![\w@%~+/-]|\.\w"
+    r"|\s?(?:of|ms|[kmgt]i?b|(?!(?:is|was|has|this|does)\b)[a-z]{1,20}(?<!s)s)\b)",
+    re.IGNORECASE,
 )
 # Compilers and databases number what they say. One letter is enough only where the number ends it.
 _PREFIX = re.compile(

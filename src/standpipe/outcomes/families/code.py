@@ -38,6 +38,7 @@ _INPUT = frozenset(
         "builtins.TypeError", "builtins.ValueError", "builtins.UnicodeDecodeError", "builtins.UnicodeEncodeError",
         "builtins.OverflowError", "re.error", "re.PatternError", "_csv.Error", "csv.Error", "binascii.Error",
         "struct.error", "zlib.error", "decimal.InvalidOperation", "ipaddress.AddressValueError",
+        "tarfile.ReadError", "xml.ParseError",
     )
 )  # fmt: skip
 

@@ -82,10 +82,10 @@ LAST: tuple[tuple[Kind, tuple[str, ...]], ...] = (
     (Kind.FORBIDDEN, ("permission", "authorization", "accesserror", "noaccess")),
     (Kind.CONFLICT, ("duplicate", "stale", "integrity", "unique", "alreadyexist", "optimisticlock", "deadlock", "concurren", "lockerror")),
     (Kind.NOT_FOUND, ("doesnotexist", "missingresource", "unknownobject", "noresultfound", "noresult", "unknowntopic", "objectdeleted", "nosection", "nooption", "unknownlocale", "unknowntimezone", "unknowndatabase")),
-    (Kind.TRUNCATED, ("incompleteread", "incomplete", "truncated", "chunkedencoding", "unexpectedeof", "streamerror")),
+    (Kind.TRUNCATED, ("incompleteread", "incomplete", "truncated", "chunkedencoding", "unexpectedeof")),
     (Kind.SERVER_ERROR, ("disconnected", "connectionreset", "connectionclosed", "connectionlost", "remoteprotocol", "autoreconnect", "brokenpipe", "connectionabort", "connectionerror", "networkerror", "protocolerror", "serverexception")),
     (Kind.SCHEMA, ("jsondecode", "decodeerror", "deserializ", "unexpectedresponse", "responsevalidation", "invalidresponse", "dataconversion", "contenttype", "responseparsing")),
-    (Kind.BAD_INPUT, ("invalid", "usageerror", "badparameter", "missingparam", "parsererror", "parseerror", "syntax", "programmingerror", "dataerror", "valueerror", "badinput", "missingargument", "unsupported", "badvalue", "missingschema", "argumenterror", "extrakeys", "badzip", "badgzip", "unidentified", "toolarge", "overflow", "typecheck", "typeexception", "hintviolation", "fielderror", "mergeerror", "emptydata", "sectionheader", "schemaparse", "readerror", "queryerror", "expaterror", "badrequest", "illegal", "malformed", "unknownformat", "formaterror", "outofbounds", "encodeerror", "parsefail", "notsupported", "conversion", "doesnotsupport")),
+    (Kind.BAD_INPUT, ("invalid", "usageerror", "badparameter", "missingparam", "parsererror", "parseerror", "syntax", "programmingerror", "dataerror", "valueerror", "badinput", "missingargument", "unsupported", "badvalue", "missingschema", "argumenterror", "extrakeys", "badzip", "badgzip", "unidentified", "toolarge", "overflow", "typecheck", "typeexception", "violation", "fielderror", "mergeerror", "emptydata", "sectionheader", "schemaparse", "queryerror", "expaterror", "badrequest", "illegal", "malformed", "unknownformat", "formaterror", "outofbounds", "encodeerror", "parsefail", "notsupported", "conversion", "doesnotsupport")),
 )  # fmt: skip
 _VAGUE = (Kind.SERVER_ERROR, Kind.BAD_INPUT, Kind.SCHEMA)
 _SAYS_NOTHING = frozenset(

@@ -211,8 +211,8 @@ PHRASES: Table = (
         # What is wrong with the words of a call says it better than what was not found because of them.
         Kind.BAD_INPUT,
         {
-            "unknown|unrecognized|unrecognised|invalid|illegal|bad|no such|ambiguous|unexpected|unsupported": (
-                rf"(?:unknown|unrecogni[sz]ed|invalid|illegal|\bbad|no such|ambiguous|unexpected|unsupported) (?:[\w-]+ ){{0,2}}(?:{_SPOKEN})s?\b"
+            "unknown|unrecognized|unrecognised|invalid|illegal|bad|no such|unexpected|unsupported": (
+                rf"(?:unknown|unrecogni[sz]ed|invalid|illegal|\bbad|no such|unexpected|unsupported) (?:[\w-]+ ){{0,2}}(?:{_SPOKEN})s?\b"
             ),
             "command": r"(?:unknown|no such|invalid|unrecogni[sz]ed) (?:sub-?)?command|(?:is not|isn't) an? .{0,40}\bcommand\b|\bthe command .{1,60} does not exist",
             "column": r"\bcolumn:? \S{1,80} (?:was |is )?(?:not found|does not exist|doesn't exist|not in)",
@@ -235,7 +235,7 @@ PHRASES: Table = (
             "no record": r"no records? (?:of|for|found|with)",
             "no files|no file": r"\bno (?:input |such |matching )?files? (?:were |was )?(?:found|match|matched)",
             "unknown": r"\bunknown (?:\w+ )?(?:table|channel|topic|bucket|mailbox|resource|prompt|queue|collection|repository|project|entity|object|index|document|tag|release|chart|message|member|guild|group|service|unit|image|container|relation|schema|keyspace|namespace|locale|timezone|time zone)\b",
-            "cannot open|can't open|couldn't open|unable to open": r"(?:cannot|can't|couldn't|unable to) open (?:input |the |a |data )?(?:file |script |image |source )?\S",
+            "cannot open|can't open|couldn't open|unable to open": r"(?:cannot|can't|couldn't|unable to) open\b(?! (?:display|connection|socket|port|lock))",
             "could not open|failed to open|error opening": r"(?:could not|failed to) open (?:input |the |a |data )?(?:file|script|image|source|directory)|error opening (?:input|data|file)",
             "unable to access|cannot access|could not access|can't read|cannot read": r"(?:unable to|cannot|can't|could not) access (?:jarfile|file|the file|\W)|(?:cannot|can't) read(?: input)?(?: file)?[: ]",
             "missing script": r"missing script:",
@@ -272,6 +272,7 @@ PHRASES: Table = (
             "extra": r"\bextra (?:fields?|keys?|inputs?|attributes?|properties) (?:in|are|is|not|found|for)|not allowed here",
             "null": r"cannot insert (?:the value )?null|does not allow nulls|null value (?:in|not allowed|is not)",
             "is a directory": r"\bis a directory\b",
+            "ambiguous": r"\bambiguous (?:option|argument|column|name|reference|match)",
             "unmatched|unbalanced": r"\b(?:unmatched|unbalanced|unterminated|unclosed) (?:\S+ )?(?:\W|group|bracket|paren|quote|brace|string|tag|subpattern|delimiter)",
             "too long": r"(?:value|data|name|string|url|input|field|title|message|text|filename) (?:is )?too long|too long for",
             "too large": r"(?:entity|file|request|body|image|upload|content|attachment|input) (?:is )?too large",

@@ -29,6 +29,7 @@ _XML_ERROR = re.compile(r"\s*(?:<\?xml[^>]{0,200}>\s*)?<Error>\s*<Code>(\w{1,80}
 _PARSERS = frozenset(
     {"json.JSONDecodeError", "simplejson.JSONDecodeError", "msgspec.DecodeError", "orjson.JSONDecodeError"}
 )  # fmt: skip
+_PARSER = ".JSONDecodeError"  # of whatever package
 _VALIDATORS = frozenset(
     {"pydantic_core.ValidationError", "pydantic.ValidationError", "msgspec.ValidationError"}
 )
@@ -70,7 +71,7 @@ def find(tool: Tool, value: object, *, cut: bool = False) -> Finding | None:
 def of_fault(link: Link) -> Finding | None:
     """Read an exception that says that an answer did not parse or did not fit."""
     message = f"{link.fault.type}: {link.message}"
-    if not _PARSERS.isdisjoint(link.names):
+    if not _PARSERS.isdisjoint(link.names) or link.names[0].endswith(_PARSER):
         document = word(link.fault, "doc")
         if (page := pages.page_in(document)) and (found := pages.find(page)):
             return found
