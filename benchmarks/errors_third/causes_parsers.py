@@ -1,6 +1,5 @@
 """Parsers, validators and formats: dates, numbers, schemas, queries, documents, binary files."""
 
-import io
 from collections.abc import Callable
 
 import arrow
@@ -9,7 +8,6 @@ import babel.dates
 import babel.numbers
 import croniter
 import dateutil.parser
-import dateutil.rrule
 import docutils.core
 import fastavro
 import fastavro.validation
@@ -34,10 +32,9 @@ from pypdf import PdfReader
 DATES = [
     *causes("bad_input", dateutil_unknown=lambda d: dateutil.parser.parse(f"{d.name()} q{d.number()}x"), dateutil_empty=lambda d: dateutil.parser.parse(d.choice("-", "  ", ", ", ". .", "/ /", ";") + d.choice("", " ", "-", ",")),
             dateutil_day=lambda d: dateutil.parser.parse(f"{d.number(2001, 2030)}-02-{d.number(30, 31)} {d.number(10, 23)}:00"),
-            dateutil_isoparse=lambda d: dateutil.parser.isoparse(f"{d.day()}T{d.word()}"),
             arrow_formats=lambda d: arrow.get(d.day(), ["DD.MM.YYYY", "YYYY/MM"]), arrow_format=lambda d: arrow.get(d.name(), "YYYY-MM-DD"),
-            arrow_iso=lambda d: arrow.get(f"{d.word()} {d.day()}"), arrow_zone=lambda d: arrow.utcnow().to(d.name()), arrow_frame=lambda d: arrow.utcnow().floor(d.name()),
-            pendulum_parse=lambda d: pendulum.parse(d.name()), pendulum_format=lambda d: pendulum.from_format(d.name(), "YYYY-MM-DD"),
+            arrow_zone=lambda d: arrow.utcnow().to(d.name()), arrow_frame=lambda d: arrow.utcnow().floor(d.name()),
+            pendulum_parse=lambda d: pendulum.parse(d.name()),
             pendulum_zone=lambda d: pendulum.timezone(f"{d.word().title()}/{d.klass()}"),
             babel_locale=lambda d: babel.Locale.parse(f"{d.choice('qx', 'zq', 'xj', 'qy', 'jq')}_{d.choice('DE', 'FR', 'US')}"), babel_number=lambda d: babel.numbers.parse_decimal(d.name(), locale="en"),
             babel_letters=lambda d: babel.Locale.parse(f"{d.number()}_DE"), babel_zone=lambda d: babel.dates.get_timezone(f"{d.klass()}/{d.word()}"),
@@ -55,11 +52,11 @@ EXPRESSIONS = [
     *causes("bad_input", regex_open=text(4, "(x"), regex_property=text(3, r"\p{Qqq}"), regex_group=text(5, r"(?P=nope)"), regex_set=text(2, "[a"), regex_nothing=text(3, "**+*"),
             soupsieve_pseudo=lambda d: BeautifulSoup("<p>", "html.parser").select(f"{d.choice('p', 'div', 'td')}:{d.name().replace('.', '-')}"),
             soupsieve_attribute=lambda d: soupsieve.compile(f"p[{d.ident()}=]"), soupsieve_character=lambda d: soupsieve.compile(f"{d.ident()} {d.choice('!', '%', '?')}x"),
-            lark_characters=lambda d: lark.Lark("start: WORD+\nWORD: /[a-z]+/\n%ignore ' '").parse(f"{d.choice('oak', 'elm', 'rowan')} {d.number()}"),
-            lark_token=lambda d: lark.Lark("start: A B\nA: /[a-z]+/\nB: /[0-9]+/\n%ignore ' '", parser="lalr", lexer="basic").parse(f"{d.choice('oak', 'elm', 'yew')} {d.choice('beech', 'larch', 'fir')}"),
+            lark_characters=lambda d: lark.Lark("start: WORD+\nWORD: /[a-z]+/\n%ignore / /").parse(f"{d.choice('oak', 'elm', 'rowan')} {d.number()}"),
+            lark_token=lambda d: lark.Lark("start: A B\nA: /[a-z]+/\nB: /[0-9]+/\n%ignore / /", parser="lalr", lexer="basic").parse(f"{d.choice('oak', 'elm', 'yew')} {d.choice('beech', 'larch', 'fir')}"),
             pyparsing_integer=lambda d: pyparsing.Word(pyparsing.nums).set_name("amount").parse_string(d.name() + "x"),
             pyparsing_end=lambda d: pyparsing.Word(pyparsing.alphas).parse_string(f"{d.word()} {d.name()}", parse_all=True),
-            jsonpath_character=lambda d: jsonpath_ng.parse(f"$.{d.ident()}.~{d.word()}"), jsonpath_token=lambda d: jsonpath_ng.parse(f"$.{d.word()} {d.ident()}"),
+            jsonpath_token=lambda d: jsonpath_ng.parse(f"$.{d.word()} {d.ident()}"),
             sqlglot_table=lambda d: sqlglot.parse_one(f"select {d.ident()} from where {d.ident()} = {d.number()}"),  # noqa: S608 -- is to be refused
             sqlglot_token=lambda d: sqlglot.parse_one(f"select {d.ident()} from {d.ident()} )"), sqlglot_quote=lambda d: sqlglot.parse_one(f"select '{d.name()}"),  # noqa: S608 -- is to be refused
             sqlglot_dialect=lambda d: sqlglot.parse_one("select 1", read=d.ident()),
@@ -90,19 +87,17 @@ def protobuf(message: object, source: Callable[[Draw], str]) -> Callable[[Draw],
 
 
 SCHEMAS = [
-    *causes("bad_input", fastavro_type=avro(lambda d: {"sku": d.name(), "count": d.name()}),
-            fastavro_write=lambda d: fastavro.schemaless_writer(io.BytesIO(), AVRO, {"sku": d.number()}), fastavro_unknown=lambda d: fastavro.parse_schema({"type": d.klass()}),
-            fastavro_name=lambda d: fastavro.parse_schema({"type": "record", "name": f"{d.word()}-{d.number()}", "fields": []}),
+    *causes("bad_input", fastavro_type=avro(lambda d: {"sku": d.name(), "count": d.name()}), fastavro_unknown=lambda d: fastavro.parse_schema({"type": d.klass()}),
             protobuf_json_field=protobuf(descriptor_pb2.FileDescriptorProto, lambda d: f'{{"{d.ident()}": {d.number()}}}'),
             protobuf_json_integer=protobuf(descriptor_pb2.FieldDescriptorProto, lambda d: f'{{"number": "{d.name()}"}}'),
             protobuf_json_enum=protobuf(descriptor_pb2.FieldDescriptorProto, lambda d: f'{{"type": "{d.name()}"}}'),
-            protobuf_json_broken=protobuf(descriptor_pb2.FileDescriptorProto, lambda d: f'{{"name": {d.klass()}'),
             protobuf_time=protobuf(timestamp_pb2.Timestamp, lambda d: f'"{d.day()}"'), protobuf_duration=protobuf(duration_pb2.Duration, lambda d: f'"{d.name()}"'),
             protobuf_text_field=lambda d: text_format.Parse("\n" * d.number(0, 5) + f"{d.ident()}: {d.number()}", descriptor_pb2.FileDescriptorProto()),
             protobuf_text_token=lambda d: text_format.Parse(f"name: {d.klass()}", descriptor_pb2.FileDescriptorProto()),
             voluptuous_extra=lambda d: FORM({"sku": "a", d.ident(): d.number()}), voluptuous_type=lambda d: voluptuous.Schema({d.ident(): int})({d.args[-1]: d.name()}),
             voluptuous_required=lambda d: voluptuous.Schema({voluptuous.Required(d.ident()): str})({})),
-    *causes("tool_bug", protobuf_attribute=lambda d: getattr(timestamp_pb2.Timestamp(), d.ident()), protobuf_keyword=lambda d: timestamp_pb2.Timestamp(**{f"{d.word()}_x": d.number()})),
+    *causes("tool_bug", protobuf_attribute=lambda d: getattr(timestamp_pb2.Timestamp(), d.ident())),
+    *causes(("bad_input", "tool_bug"), protobuf_keyword=lambda d: timestamp_pb2.Timestamp(**{f"{d.word()}_x": d.number()})),
 ]  # fmt: skip
 
 
@@ -114,7 +109,7 @@ def broken(draw: Draw, ending: str) -> str:
 
 FILES = [
     *causes("not_found", h5py_no_file=lambda d: h5py.File(d.path("h5"), "r")),
-    *causes(None, h5py_signature=lambda d: h5py.File(broken(d, "h5"), "r"), pypdf_header=lambda d: PdfReader(broken(d, "pdf"), strict=True)),
+    *causes(None, pypdf_header=lambda d: PdfReader(broken(d, "pdf"), strict=True)),
     *causes(("tool_bug", "not_found"), h5py_object=lambda d: h5py.File(f"{d.hexes(8)}", "w", driver="core", backing_store=False)[d.name()]),
 ]  # fmt: skip
 

@@ -174,7 +174,7 @@ def script(draw: Draw, ending: str, template: str) -> str:
     """Write a script with draws in place of <words> and return its path."""
     place = WORK / f"{draw.name()}.{ending}"
     text = template.replace("{", "\0").replace("}", "\1").replace("<", "{").replace(">", "}")
-    lead = "" if ending == "php" else "\n" * draw.random.randrange(6)
+    lead = ("<?php" if ending == "php" else "") + "\n" * draw.random.randrange(1, 6)
     place.write_text(lead + filled(text, draw).replace("\0", "{").replace("\1", "}"))
     return draw.note(str(place))
 

@@ -280,6 +280,20 @@ async def test_a_silent_model_is_asked_once_more_and_then_a_person() -> None:
     assert (only(seen).kind, len(tries), seen.status) == (Kind.MODEL_SILENT, 2, "blocked")
 
 
+async def test_a_model_that_rejects_everybody_is_not_asked_by_the_next_run_until_the_answer() -> (
+    None
+):
+    first, second = loop(), loop([DONE])
+    second.store = first.store
+    await first.segment(model=FunctionModel(Model(ProviderError(403, "no access"))))
+    [blocker] = await first.open()
+    end = await second.segment()
+    assert (end.status, second.requests) == ("blocked", 0)
+    assert end.why.startswith(f"waits for the answer to {blocker}: ")
+    await second.answer(blocker, "the account is allowed")
+    assert (await second.segment()).status == "done"
+
+
 # -- the whole journal ---------------------------------------------------------------------------
 
 

@@ -2,9 +2,9 @@
 
 import io
 import json
-import re
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -111,7 +111,9 @@ def listed(home: Path, *words: str) -> str:
 
 
 def test_a_home_in_which_nothing_failed_says_so_in_one_line(home: Path) -> None:
-    assert listed(home) == "nothing has failed in this home yet\n"
+    assert (
+        listed(home) == "no failure is kept here; what was overcome at once stands in the reports\n"
+    )
     found = json.loads(listed(home, "--json"))
     assert found["sites"] == found["hosts"] == found["calls"] == []
 

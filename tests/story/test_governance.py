@@ -495,9 +495,7 @@ async def test_a_call_that_may_have_happened_is_put_in_doubt_and_never_denied() 
     assert kinds == ["in_doubt"]
 
 
-async def test_a_refusal_that_nobody_can_clear_by_answering_is_asked_about_the_second_time() -> (
-    None
-):
+async def test_a_twin_of_a_killed_run_blocks_until_that_run_has_gone_on() -> None:
     home = Home()
     first = await home.run(send_note=["sent"])
     killed = first.action("send_note", "1.1", to="ann")
@@ -510,9 +508,11 @@ async def test_a_refusal_that_nobody_can_clear_by_answering_is_asked_about_the_s
         await first.gate.perform(killed)
     await home.again(first, send_note=["sent"])  # a newer segment: nobody waits for the old one
     second = await home.run(send_note=["sent"])
-    for _ in range(2):
-        assert isinstance(await second.call("send_note", to="ann"), Refused)
-    assert (second.executor.calls, len(second.asked)) == ([], 1)
+    assert isinstance(await second.call("send_note", to="ann"), Refused)
+    end = must_end(second.gate.record.journal.entries)
+    assert end
+    assert (end.status, end.kind, second.executor.calls) == ("blocked", "in_doubt", [])
+    assert f"go on with {first.id}" in end.why
 
 
 async def test_a_host_that_became_known_is_no_change() -> None:
@@ -535,22 +535,132 @@ async def test_a_host_that_became_known_is_no_change() -> None:
     assert isinstance(await second.call("fetch"), Refused)
 
 
-async def test_what_a_host_does_to_everybody_does_not_depend_on_the_secrets_of_a_tool() -> None:
-    home = Home()
+async def test_what_a_host_does_to_two_tools_it_does_to_all_whatever_secrets_they_have() -> None:
+    third = Tool(name="list_all", effect=Effect.READ, origin="home")
+    home = Home([READ, OTHER, third])
 
     def of_each_tool(tool: str, _: Sequence[str]) -> Mapping[str, str]:
         return {tool: f"of {tool}"} if tool else {}
 
     home.credentials = of_each_tool
     url = "https://shop.example/x"
+    first, second = await home.run(fetch=[FORBIDDEN]), await home.run(look_up=[FORBIDDEN])
+    await first.call("fetch", url=url)
+    await second.call("look_up", url=url)
+    other = await home.run(list_all=["data"])
+    assert isinstance(await other.call("list_all", url=url), Refused)
+    assert (other.executor.calls, other.points) == ([], tuple(second.asked))
+
+
+async def test_a_tool_that_works_is_not_refused_because_another_is_forbidden_at_its_host() -> None:
+    home = Home()
+    url = "https://shop.example/x"
     for _ in range(2):
         run = await home.run(fetch=[FORBIDDEN])
         await run.call("fetch", url=url)
-        if run.asked:
-            await give(home.store, run.asked[0], "mended", "ann")
-    run = await home.run(fetch=[FORBIDDEN])
+        await give(home.store, run.asked[0], "mended", "ann")
+    run = await home.run(fetch=[FORBIDDEN], look_up=["data"])
     await run.call("fetch", url=url)
+    assert await run.call("look_up", url=url) == Succeeded("data")
+
+
+async def test_going_on_decides_a_refused_call_anew() -> None:
+    home = Home()
+    first = await home.run(fetch=[FORBIDDEN])
+    await first.call("fetch")
+    second = await home.run(fetch=["data"])
+    await second.call("fetch", day="friday")
+    again = await home.again(second, fetch=["data"])
+    refused = again.action("fetch", "1.1", day="friday")
+    assert isinstance(await again.gate.perform(refused), Refused)
+    assert again.points == tuple(first.asked)
+    await give(home.store, first.asked[0], "granted", "ann")
+    mended = await home.again(second, fetch=["data"])
+    assert await mended.gate.perform(refused) == Succeeded("data")
+
+
+async def test_after_an_answer_one_call_tries_and_the_others_wait_for_it() -> None:
+    home = Home()
+    first = await home.run(fetch=[FORBIDDEN])
+    await first.call("fetch")
+    await give(home.store, first.asked[0], "granted", "ann")
+    second = await home.run(fetch=["data"])
+    meanwhile: list[Outcome] = []
+
+    async def another() -> None:
+        second.executor.during = None
+        third = await home.run(fetch=["data"])
+        meanwhile.append(await third.call("fetch", n=2))
+
+    second.executor.during = another
+    assert await second.call("fetch", n=1) == Succeeded("data")
+    assert isinstance(meanwhile[0], Refused)
+    assert await (await home.run(fetch=["data"])).call("fetch", n=3) == Succeeded("data")
+
+
+async def test_a_probe_is_one_attempt_and_is_not_repeated() -> None:
+    home = Home()
+    await (await home.run(fetch=[BUSY])).call("fetch")
+    home.clock.advance(31)
+    second = await home.run(fetch=[BUSY])
+    await second.call("fetch")
+    assert second.executor.calls == ["fetch"]
+
+
+async def test_alternates_do_not_get_past_an_open_site_by_being_fewer() -> None:
+    tools = [
+        Tool(name="fetch", effect=Effect.READ, origin="home", alternates=("look_up", "list_all")),
+        Tool(name="look_up", effect=Effect.READ, origin="home", alternates=("list_all",)),
+        Tool(name="list_all", effect=Effect.READ, origin="home"),
+    ]
+    home = Home(tools)
+    first = await home.run(look_up=[FORBIDDEN], list_all=[FORBIDDEN])
+    await first.call("look_up")
+    for _ in range(3):
+        run = await home.run(fetch=[BUSY], look_up=["data"], list_all=["data"])
+        await run.call("fetch")
+        assert "look_up" not in run.executor.calls
+        home.clock.advance(700)
+
+
+async def test_the_same_question_is_not_asked_of_each_of_many_calls() -> None:
+    home = Home()
+    wrong = HttpError(422, "HTTP 422 `day` is no date")
+    run = await home.run(fetch=[wrong])
+    for turn in (1, 2):
+        calls = [run.action("fetch", f"{turn}.{n}", n=turn * 100 + n) for n in range(1, 11)]
+        await asyncio.gather(*map(run.gate.perform, calls))
     assert len(run.asked) == 1
-    other = await home.run(look_up=["data"])
-    assert isinstance(await other.call("look_up", url=url), Refused)
-    assert (other.executor.calls, other.points) == ([], tuple(run.asked))
+
+
+async def test_a_refused_call_points_to_the_question_that_clears_it() -> None:
+    home = Home()
+    first = await home.run(fetch=[HttpError(404, "HTTP 404 no such order")])
+    await first.call("fetch", order="a")
+    await first.call("fetch", order="a")
+    second = await home.run(fetch=["order a"])
+    await second.call("fetch", order="a")
+    await second.call("fetch", order="a")
+    assert (second.asked, second.points) == ([], tuple(first.asked))
+
+
+async def test_a_credential_that_is_renewed_each_time_is_no_change() -> None:
+    tool = Tool(name="fetch", effect=Effect.READ, origin="home", refresh="renew_token")
+    home = Home([tool])
+    now = ["from the environment"]
+
+    def given(_: str, hosts: Sequence[str]) -> Mapping[str, str]:
+        del hosts
+        return {"TOKEN": now[0]}
+
+    home.credentials = given
+    first = await home.run(fetch=[HttpError(401, "HTTP 401 token_expired")])
+
+    async def renewed() -> None:
+        now[0] = "renewed" if first.executor.refreshed else now[0]
+
+    first.executor.during = renewed
+    await first.call("fetch")
+    now[0] = "from the environment"
+    second = await home.run(fetch=["data"])
+    assert isinstance(await second.call("fetch"), Refused)

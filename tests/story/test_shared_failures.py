@@ -14,7 +14,7 @@ from standpipe.gate import Gate
 from standpipe.governor.fingerprint import VERSION, Fingerprints, fingerprints
 from standpipe.governor.hosts import TOKENS_MAX, Host
 from standpipe.governor.sites import RUNS_MAX, Site
-from standpipe.journal.entries import Draft, Entry, Settled, SiteProbed
+from standpipe.journal.entries import Draft, Entry, InDoubt, Settled, SiteProbed
 from standpipe.journal.projections import (
     CALLS,
     HOST_SITES,
@@ -255,7 +255,7 @@ async def test_an_answer_about_a_host_lets_every_tool_try_it() -> None:
     home = Home()
     await home.answer(await both_reject(home))
     [wide] = await home.wide()
-    assert (wide.count, wide.open, wide.probation, wide.resolved_by) == (0, False, True, "ann")
+    assert (wide.count, wide.probation, wide.resolved_by) == (0, True, "ann")
     assert await (await home.run()).call("list_all", SHOP) == Succeeded("data")
 
 
@@ -368,6 +368,7 @@ async def test_a_site_that_a_newer_version_names_otherwise_keeps_its_count(
     await second.call("fetch")
     site = await home.site("fetch")
     assert (site.site, site.count, site.aliases) == ("newer", 2, (old.site,))
+    assert len(second.asked) == 1
     rows = (await home.store.rows(SITES)).values()
     assert {row.site: row.count for text in rows if (row := read_row(Site, text))} == {
         "newer": 2,
@@ -776,3 +777,77 @@ async def test_a_person_who_takes_long_takes_nothing_of_the_time_to_wait() -> No
     run.turn -= 1
     assert await run.call("pay") == Succeeded("paid")
     assert home.clock.slept == [20.0]
+
+
+async def test_an_effect_in_doubt_holds_its_twins_before_anybody_is_asked_about_it() -> None:
+    home = Home({"send": SEND})
+    first, second = await home.run(send=[TimeoutError("the line went dead")]), await home.run()
+    append = home.store.append
+
+    async def killed(run: str, epoch: int, drafts: Sequence[Draft]) -> Sequence[Entry]:
+        if any(isinstance(draft.body, InDoubt) for draft in drafts):
+            raise Crash
+        return await append(run, epoch, drafts)
+
+    home.store.append = killed
+    with pytest.raises(Crash):
+        await first.call("send", to="ann")
+    home.store.append = append
+    assert isinstance(await second.call("send", to="ann"), Refused)
+    assert second.executor.calls == []
+
+
+async def test_whoever_is_late_at_a_site_that_was_mended_meanwhile_may_try() -> None:
+    home = Home()
+    first = await home.run(fetch=[BUSY])
+    await first.call("fetch")
+    home.clock.advance(31)
+    slow, post = await home.run(), home.store.post
+
+    async def overtaken(run: str, drafts: Sequence[Draft]) -> Sequence[Entry]:
+        home.store.post = post
+        await home.answer(first.asked[0])
+        return await post(run, drafts)
+
+    home.store.post = overtaken
+    assert await slow.call("fetch") == Succeeded("data")
+
+
+async def test_a_success_ends_the_probation_of_a_site_and_of_its_host() -> None:
+    home = Home()
+    first = await home.run(fetch=[STRIKE])
+    await first.call("fetch", SHOP, n=1)
+    await first.call("fetch", SHOP, n=2)
+    await home.answer(first.asked[0])
+    assert (await home.site("fetch")).probation
+    second = await home.run(fetch=["data", STRIKE])
+    await second.call("fetch", SHOP, n=3)
+    assert not (await home.site("fetch")).probation
+    await second.call("fetch", SHOP, n=4)
+    assert second.asked == []
+    host = Home()
+    await host.answer(await both_reject(host))
+    assert [site.probation for site in await host.wide()] == [True]
+    await (await host.run()).call("look_up", SHOP)
+    assert [site.probation for site in await host.wide()] == [False]
+
+
+async def test_on_probation_one_more_failure_closes_a_host_to_every_tool() -> None:
+    home = Home()
+    await home.answer(await both_reject(home))
+    await (await home.run(look_up=[REJECTED])).call("look_up", SHOP)
+    assert isinstance(await (await home.run()).call("list_all", SHOP), Refused)
+
+
+async def test_an_answer_about_one_call_lifts_no_other() -> None:
+    home = Home()
+    first = await stopped(home)
+    second = await home.run(fetch=[HttpError(422, "day: not a day")])
+    await second.call("fetch", order="b")
+    await second.call("fetch", order="b")
+    await home.answer(first.asked[0])
+    third = await home.run()
+    refused = await third.call("fetch", order="b")
+    assert isinstance(refused, Refused)
+    assert f"have {second.asked[0]} answered" in refused.reason
+    assert await third.call("fetch", order="a") == Succeeded("data")

@@ -143,6 +143,7 @@ class Asking:
                 name for name in self.models if name not in asked and not self._waits(name, failed)
             ],
             wait_seconds_max=self.record.wait_seconds_max,
+            stands_in=model != self.models[0],
         )
 
     def _waits(self, name: str, failed: Failed) -> bool:

@@ -78,6 +78,7 @@ class SoFar:
 
     here: what failed at this request in this segment. cuts: how often its answer was cut, in any.
     shorter: its history can still be shortened. alternates: the models that may be asked instead.
+    stands_in: this model is asked because another one cannot answer.
     """
 
     model: str
@@ -86,6 +87,7 @@ class SoFar:
     shorter: bool = False
     alternates: Sequence[str] = ()
     wait_seconds_max: float = 30.0
+    stands_in: bool = False
 
 
 def chosen(error: Exception, failed: Failed, so_far: SoFar, *, jitter: float) -> Recovery:
@@ -115,6 +117,9 @@ def chosen(error: Exception, failed: Failed, so_far: SoFar, *, jitter: float) ->
         # A model's server that restarts must not park a night's work; nothing was sent.
         delay = min(2.0**attempt, 8.0) * (0.5 + jitter / 2)
         return Retry(f"{failed.message}; it may only be restarting", delay_seconds=delay)
+    if so_far.stands_in and so_far.alternates:
+        # The first model cannot answer; that this one cannot either is no reason to ask no other.
+        return Alternate(f"another model can be asked now; {recovery.why}", so_far.alternates[0])
     others = _also_failed(so_far)
     return Escalate(f"{recovery.why}{others}; {_todo(failed, so_far.model)}")
 

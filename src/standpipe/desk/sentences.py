@@ -16,6 +16,7 @@ from msgspec import Struct
 from standpipe.actions import Effect
 from standpipe.desk.phrases import did, doing, once_said, receipt, verdict
 from standpipe.governor.recovery import (
+    ASKED,
     Alternate,
     Escalate,
     Recovery,
@@ -216,8 +217,9 @@ def _once_more(recovery: Retry | Wait | Refresh | Alternate) -> str:
     match recovery:
         case Retry(delay_seconds=delay):
             return f"tries again in {delay:.1f} s" if delay else "tries again"
-        case Wait(delay_seconds=delay):
-            return f"waits {delay:.1f} s as asked"
+        case Wait(delay_seconds=delay, why=why):
+            asked = " as asked" if why.startswith(ASKED) else ""
+            return f"waits {delay:.1f} s{asked}"
         case Refresh():
             return "renews the credential, once"
         case Alternate(tool=tool):

@@ -25,6 +25,11 @@ class Host(Struct, frozen=True):
     sites: tuple[str, ...] = ()
 
 
+def of_tool(name: str) -> str:
+    """Name the place a tool talks to where nobody can see which host that is."""
+    return f"tool {name}"
+
+
 def paused(host: Host, at: str, seconds: float) -> Host:
     """Remember a pause; one that ends earlier than the one we know of changes nothing."""
     if seconds <= seconds_left(host, datetime.fromisoformat(at)):
@@ -37,7 +42,7 @@ def seconds_left(host: Host | None, now: datetime) -> float:
     if host is None or not host.from_at:
         return 0.0
     until = datetime.fromisoformat(host.from_at) + timedelta(seconds=host.delay_seconds)
-    return max(0.0, (until - now).total_seconds())
+    return min(host.delay_seconds, max(0.0, (until - now).total_seconds()))  # clocks are set back
 
 
 def repeated_in_vain(host: Host) -> Host:

@@ -49,8 +49,9 @@ _PREFIX = re.compile(
     r"(?<!\w)(?:ora|pls|tns|dpi|dpy|aadsts|sql|ts|cs|nu|msb|lnk|pgrst)-?\Z|(?<!\w)[cefp]\Z"
 )
 # A compiler that points into a file says something else than one that opens none.
-_POINTED = re.compile(r"(?<=[^\s:]):\d{1,7}(?::\d{1,7})?(?=: (?:fatal )?(?:error|warning|note)\b)")
+_POINTED = re.compile(r"(?<=[^\s:]):\d{1,7}(?::\d{1,7})?(?=: (?:fatal )?(?:error|warning)\b)")
 _POINT = "at line"
+_POINTS = (": error", ": fatal error", ": warning")
 _CODED = re.compile(r"sqlstate\W{0,3}([0-9a-z]{5})\b|(0x8[0-9a-f]{7})\b")
 
 _MONTHS = frozenset(("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"))  # fmt: skip
@@ -95,8 +96,8 @@ _NOUNS = frozenset(
     file flag folder function group header host identifier image index key keyword label lstat member method
     model module name named namespace network node object open option package parameter parameters path
     permission pod policy project property provider queue record relation repository resource role route
-    schema secret sequence server service stat stream subscription symbol table tag target template tool
-    topic trigger type unlink user username value variable view volume workflow workspace
+    schema secret sequence server service sheet stat stream subscription symbol table tag target template tool
+    topic trigger type unlink user username value variable view volume workflow worksheet workspace
     """.split()  # noqa: SIM905 -- sixty quoted words are hard to read
 )
 # No value, even where a value is expected: words that say what failed.
@@ -120,7 +121,7 @@ _NAME_ENDS = ":.=-"  # may be part of a name, but not its end
 _NAMES = rf"({_NAME.pattern}(?:, ?{_NAME.pattern}){{0,20}}?)"
 # Before a name stands what it is: missing, unknown, refused.
 _NAMED = re.compile(
-    r"(?:constraint failed: |constraint \(|uninitialized constant |(?:constructor|errors?|state_dict) for |protocol message |install the |"
+    r"(?:constraint failed: |constraint \(|uninitialized constant |(?:constructor|validation errors?|state_dict) for |protocol message |install the |<model: |"
     r"(?:symbol|location): {1,4}[a-z]{3,12} |not found: |undefined: |undeclared: |required: |requirement |refspec |found for |for tool |no such [a-z]{2,16}(?: [a-z]{2,16}){0,2}: "
     r"|(?:un(?:known|defined|declared|recognized|expected|resolved)|missing|duplicate|ambiguous|no such|invalid)"
     rf" (?:[a-z]{{2,16}} )?(?:{'|'.join(sorted(_NOUNS))})s?(?:: ?| -- ?| )){_NAMES}"
@@ -133,14 +134,14 @@ _PREDICATE = re.compile(
     r"| matching query()| instance is not ()"
     r"| is not (?:defined|a function|iterable|a constructor|declared)\b()"
     r"|: (?:command not found|not found|no such file|permission denied|is a directory|not a directory|file exists)\b()"
-    r"| (?:does(?: not|n't) exist|(?:was |is )?not found|(?:could not|cannot) be found|already exists|has (?:no|[0-9])|is (?:missing|ambiguous|required))\b"
+    r"| (?:does(?: not|n't) exist|(?:was |is )?not found|(?:could not|cannot) be found|already exists|has (?:no|[0-9])|is (?:missing|ambiguous|required|not available))\b"
 )
 # A text without any of these words holds nothing for the expression.
 _NAMED_WORDS = frozenset(
     """
     such constraint found undefined undeclared required unknown unrecognized
     unexpected unresolved missing duplicate ambiguous invalid requirement refspec tool
-    uninitialized constructor state_dict errors error protocol install symbol location
+    uninitialized constructor state_dict validation protocol install symbol location
     """.split()  # noqa: SIM905 -- sixty quoted words are hard to read
 )
 _PREDICATE_WORDS = frozenset(
@@ -166,7 +167,7 @@ def opening_kept(text: str, kept: list[str]) -> str:
 
 def classes_kept(text: str, kept: list[str]) -> str:
     """Put a private character where a number says what failed, and the number into `kept`."""
-    if "error: " in text:
+    if any(mark in text for mark in _POINTS):
         text = _POINTED.sub(lambda _: f" {keep(_POINT, kept)}", text, _NAMES_MAX)
     lower = text.lower()
     if len(lower) != len(text):  # one of the few letters whose lower case is longer

@@ -70,6 +70,7 @@ class Stop(Struct, frozen=True, tag="stop"):
 
 Recovery = Retry | Wait | Refresh | Alternate | Return | Skip | Escalate | Stop
 
+ASKED = "the other side asked"  # how the reason of such a wait begins
 ATTEMPTS_MAX = 5  # of one action, whatever the table says
 SLEEP_SECONDS_MAX = 86_400.0  # a longer wait is shown to a person, not slept
 _QUOTE_CHARACTERS_MAX = 300
@@ -223,7 +224,7 @@ def _repeat(
     delay = max(delay, failed.retry_after_seconds or 0.0)
     if row.first is Step.RETRY and delay <= wait_seconds_max:
         return Retry(f"it is safe to repeat; {said}", delay)
-    asked = "the other side asked" if failed.retry_after_seconds else "it is busy"
+    asked = ASKED if failed.retry_after_seconds else "it is busy"
     parked = ", longer than a run may sleep here" if delay > wait_seconds_max else ""
     return Wait(f"{asked}: {delay:.1f} s to wait{parked}; {said}", delay)
 

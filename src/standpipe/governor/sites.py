@@ -20,6 +20,7 @@ COOLDOWN_SECONDS_FIRST = 30.0
 COOLDOWN_SECONDS_MAX = 600.0
 OPEN_DAYS_MAX = 7
 RUNS_MAX = 20
+DEPENDS_MAX = 8
 _HEX_DIGITS = 12
 
 TRANSIENT = frozenset(
@@ -68,6 +69,7 @@ class Site(Struct, frozen=True, kw_only=True):
     probe: str = ""
     probe_until: str = ""
     probation: bool = False
+    tools: tuple[str, ...] = ()  # of a host's site: who has met it
     runs: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     resolved_by: str = ""
@@ -94,7 +96,7 @@ def failed(
         first_at=at if anew else site.first_at,
         last_at=at,
         retry_after_seconds=outcome.retry_after_seconds if isinstance(outcome, Failed) else None,
-        depends=depends,
+        depends=together("" if anew else site.depends, depends),
         runs=(*(known for known in site.runs if known != run), run)[-RUNS_MAX:],
         resolved_by="",
         resolved_at="",
@@ -102,9 +104,13 @@ def failed(
 
 
 def resolved(site: Site, by: str, at: str = "", *, probation: bool = False) -> Site:
-    """Close a site; `by` says what resolved it: a tool that worked, a person, `verify`."""
+    """Close a site; `by` says what resolved it: a tool that worked, a person, `verify`.
+
+    On probation an open one stays half open: the next call is one attempt, not one of each run.
+    """
+    half = probation and site.open
     return msgspec.structs.replace(
-        site, count=0, open=False, blocker="", until="", cooldown_seconds=0.0, runs=(), probe="",
+        site, count=0, open=half, blocker="", until="", cooldown_seconds=0.0, runs=(), probe="",
         probe_until="", probation=probation, resolved_by=by, resolved_at=at,
     )  # fmt: skip
 
@@ -138,15 +144,25 @@ def missed(site: Site) -> Site:
 def may_try(site: Site | None, now: datetime, *, depends: str = "") -> bool:
     """Whether a call at this site may be attempted.
 
-    depends: what the call depends on now: the manifest of its tool, the credentials it is given.
-    The one attempt this allows resolves the site, or opens it again.
+    depends: what the call depends on now: the manifest of its tool, the credentials it is given, as
+    a digest. The one attempt this allows resolves the site, or opens it again.
     """
     if site is None or not site.open:
         return True
     if site.probe and now < datetime.fromisoformat(site.probe_until):
         return False
-    changed = bool(depends and site.depends) and depends != site.depends
-    return changed or (bool(site.until) and now >= datetime.fromisoformat(site.until))
+    changed = bool(depends and site.depends) and depends not in site.depends.split(",")
+    due = bool(site.until) and now >= datetime.fromisoformat(site.until)
+    return changed or site.probation or due
+
+
+def together(*depends: str) -> str:
+    """Return all that a failure was met with: nothing has changed while it is one of them.
+
+    A renewed credential is another one for a while; so is that of another process.
+    """
+    each = [one for listed in depends for one in listed.split(",") if one]
+    return ",".join(list(dict.fromkeys(each))[-DEPENDS_MAX:])
 
 
 def seen_next(site: Site | None, same_way: int) -> int:

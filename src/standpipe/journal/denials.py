@@ -34,8 +34,9 @@ class Denials:
         self, action: Action, deny: Deny, number: int, refusal: Refusal | None
     ) -> list[Draft]:
         """Count a denial like a failure: the agent is told once, a human the second time."""
-        if refusal and refusal.blocker and deny.rule == refusal.rule in _CLEARED_BY_ANSWERS:
-            recovery = Escalate(deny.reason)
+        if refusal and deny.rule == refusal.rule in _CLEARED_BY_ANSWERS:
+            mends = refusal.blocker or refusal.rule == "in_doubt"  # otherwise only its code does
+            recovery = Escalate(deny.reason) if mends else Stop(deny.reason)
             known = drafts.decided(
                 action, deny, number=number, recovery=recovery, blocker=refusal.blocker
             )
@@ -46,6 +47,9 @@ class Denials:
         if deny.rule == "budget":
             return [drafts.decided(action, deny, number=number, recovery=Stop(deny.reason))]
         recovery = self._after_denial(action, deny)
+        if isinstance(recovery, Escalate) and refusal and refusal.blocker:
+            asked = refusal.blocker
+            return [drafts.decided(action, deny, number=number, recovery=recovery, blocker=asked)]
         if not isinstance(recovery, Escalate):
             return [drafts.decided(action, deny, number=number, recovery=recovery)]
         return await self._held_up(action, deny, number, recovery, Kind.DENIED)

@@ -213,6 +213,8 @@ def _refused(elsewhere: Sequence[str], entries: Sequence[Entry]) -> End:
     asked = f"waits for the answer to {', '.join(sorted(elsewhere))}"
     for entry in reversed(entries):
         match entry.body:
+            case Decided(recovery=Escalate(why=why), blocker="") if entry.action in elsewhere:
+                return End("blocked", why, kind=Kind.IN_DOUBT)
             case Decided(recovery=Escalate(why=why), blocker=blocker) if blocker in elsewhere:
                 return End("blocked", f"{asked}: {why}")
             case ModelRefused(why=why, blocker=blocker) if blocker in elsewhere:

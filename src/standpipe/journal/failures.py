@@ -179,11 +179,12 @@ def _later_success(
     missing = kind is Kind.NOT_FOUND and proposals[last.action].effect is Effect.READ
     for entry in later:
         match entry.body:
-            case Settled(outcome=Succeeded(), tool=tool, host=host) if (
+            case Settled(outcome=Succeeded(), tool=tool, hosts=hosts) if (
                 proposals[entry.action].origin != "agent"
             ):
                 same_tool = tool == body.tool
-                if resolves(kind, same_site=same_tool and host == body.host, same_tool=same_tool):
+                here = same_tool and (not body.host or not hosts or body.host in hosts)
+                if resolves(kind, same_site=here, same_tool=same_tool):
                     return f"`{tool}` worked later"
                 if missing:
                     return "the agent went on without it"

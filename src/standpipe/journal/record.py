@@ -11,7 +11,7 @@ from standpipe.actions import Action, Done, Result, Returned, Tool
 from standpipe.clock import Clock
 from standpipe.governor.fingerprint import Fingerprints, fingerprints
 from standpipe.governor.recovery import Escalate, Recovery, Wait, recover
-from standpipe.governor.sites import host_site
+from standpipe.governor.sites import host_site, together
 from standpipe.journal import drafts
 from standpipe.journal.denials import Denials
 from standpipe.journal.doubts import Doubts
@@ -21,6 +21,7 @@ from standpipe.journal.entries import (
     CredentialRefreshed,
     Decided,
     Draft,
+    Entry,
     Intended,
     ModelFailed,
     ModelRefused,
@@ -37,6 +38,7 @@ from standpipe.journal.views import (
     LeaveOut,
     Repeat,
     Step,
+    Tell,
     alternate_of,
     answers,
     attempts,
@@ -105,7 +107,8 @@ class Record:
         story = self.journal.story(action.id)
         if story and isinstance(story[-1].body, Settled) and (by := self._left_out(action, given)):
             return LeaveOut(by)
-        return next_step(action, story, given)
+        step = next_step(action, story, given)
+        return Decide() if step == Tell() and self._stood_in_the_way(story) else step
 
     def key(self, action: Action) -> str:
         """Return the idempotency key of `action`: the one written down, once it was tried.
@@ -157,10 +160,12 @@ class Record:
         refusals = self.outlook.refusals
         view = await refusals.view(action)
         refusal = await refusals.of(action, view)
-        if refusal is None and not await refusals.claim(action, view):  # somebody else was faster
-            refusal = await refusals.of(action, await refusals.view(action))
         if refusal is None:
-            return True
+            if await refusals.claim(action, view):
+                return True
+            refusal = await refusals.of(action, await refusals.view(action))
+        if refusal is None:  # somebody else was faster, and is through already
+            return False
         story = self.journal.story(action.id)
         if isinstance(self.told(action), Unknown):  # a refusal would say that it did not happen
             await self.doubts.doubt(action, attempts(story))
@@ -215,7 +220,7 @@ class Record:
         host = outcome.host if isinstance(outcome, Failed) else ""
         draft = drafts.settled(
             action, done, outcome, recovery, prints=prints, attempt=attempt, blocker=blocker,
-            depends=self.outlook.refusals.depends(action, host),
+            depends=self._met_with(action, host),
             host_depends=self.outlook.refusals.host_depends(action, host),
         )  # fmt: skip
         await self.journal.append(*written, draft, *asked)
@@ -250,7 +255,8 @@ class Record:
         if story and (at := tried_again_at(story[-1])):
             seconds = max(seconds, (at - self.clock.now()).total_seconds())
         if await self.wait(seconds, action):
-            return True
+            left = (await self.outlook.refusals.view(action)).pause_seconds if seconds > 0 else 0.0
+            return left <= 0 or await self.hold_off(action)  # it was asked for more meanwhile
         waiting = open_blockers(self.journal.entries).values()
         if all(body.action != action.id for body in waiting):
             why = f"the other side asked for a pause of {seconds:.0f} s"
@@ -290,6 +296,16 @@ class Record:
         """An answer holds for one exact call: same arguments, same manifest."""
         decided = [e.body for e in self.journal.story(action.id) if isinstance(e.body, Decided)]
         return action.tool.origin == "agent" or decided[-1].digest == action.digest
+
+    def _stood_in_the_way(self, story: Sequence[Entry]) -> bool:
+        """Whether an earlier segment refused this call for something that may be gone by now."""
+        if not story or story[-1].epoch >= self.journal.epoch:
+            return False
+        match story[-1].body:
+            case Decided(decision=Deny(rule="open_site" | "in_doubt" | "wait")):
+                return True
+            case _:
+                return False
 
     def _left_out(self, action: Action, given: Mapping[str, AnswerGiven]) -> str:
         """Return who said to go on without this call, if anybody did."""
@@ -334,6 +350,12 @@ class Record:
             case Allow():
                 return [drafts.decided(action, decision, number=number)]
 
+    def _met_with(self, action: Action, host: str) -> str:
+        """Return what all attempts of this call depended on: a renewed credential is no change."""
+        story = self.journal.story(action.id)
+        before = [e.body.depends for e in story if isinstance(e.body, Settled)]
+        return together(*before, self.outlook.refusals.depends(action, host))
+
     async def _asked(
         self, action: Action, outcome: Failed | Unknown, recovery: Recovery, prints: Fingerprints
     ) -> tuple[list[Draft], str]:
@@ -342,7 +364,9 @@ class Record:
             return [], ""
         if isinstance(recovery, Escalate):
             wide = host_site(outcome.host, prints.cause) if outcome.host else ""
-            if known := await self.outlook.refusals.question(prints.site, wide):
+            waiting = open_blockers(self.journal.entries).items()
+            own = next((name for name, asked in waiting if asked.site == prints.site), "")
+            if known := own or await self.outlook.refusals.question(prints.site, wide):
                 return [], known
         secrets = self.outlook.refusals.secrets(action, outcome.host)
         return [

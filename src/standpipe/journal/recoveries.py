@@ -48,7 +48,8 @@ class Recoveries:
             same_way=same_way,
             alternates=self._alternates_left(action),
             wait_seconds_max=self.seconds_left(action),
-            repeats_left=await self.refusals.may_repeat(host),
+            repeats_left=await self.refusals.may_repeat(host)
+            and not await self.refusals.is_probe(action),
         )
 
     def parks(self, recovery: Recovery, action: Action | None = None) -> bool:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from standpipe.actions import Action, Effect
 from standpipe.clock import Clock
 from standpipe.governor.fingerprint import Fingerprints
-from standpipe.governor.hosts import Host, may_repeat, seconds_left
+from standpipe.governor.hosts import Host, may_repeat, of_tool, seconds_left
 from standpipe.governor.sites import Site, is_alias, may_try, seen_next, stamp
 from standpipe.ids import HOME, digest
 from standpipe.journal.drafts import call_digest, twin_digest
@@ -80,7 +81,7 @@ class Refusals:
             site = read_row(Site, await self.store.row(SITES, name))
             if site and (not hosts or not site.host or site.host in hosts):
                 found.append((SITES, site))
-        for name in hosts:
+        for name in (*hosts, of_tool(action.tool.name)):
             host = read_row(Host, await self.store.row(HOSTS, name))
             pause = max(pause, seconds_left(host, self.clock.now()))
             for wide in () if host is None else host.sites:
@@ -104,6 +105,11 @@ class Refusals:
             if site.open and not await self._claimed(name, site, action):
                 return False
         return True
+
+    async def is_probe(self, action: Action) -> bool:
+        """Whether this call is the one attempt that an open site allows; it is not repeated."""
+        view = await self.view(action)
+        return any(site.open and site.probe == action.id for _, site in view.sites)
 
     async def paused(self) -> dict[str, float]:
         """Return every host that nobody of this home may ask now, with the seconds left."""
@@ -131,6 +137,8 @@ class Refusals:
         if here is None and isinstance(failed, Failed):
             here = await self._alias(tool, failed, prints.template)
         wide = read_row(Site, await self.store.row(HOST_SITES, host_site)) if host_site else None
+        if wide and set(wide.tools) <= {tool}:  # it is this tool's own, until another one meets it
+            wide = None
         return max(seen_next(here, same_way), seen_next(wide, same_way))
 
     async def question(self, site: str, host_site: str = "") -> str:
@@ -144,7 +152,8 @@ class Refusals:
     def depends(self, action: Action, host: str) -> str:
         """Name what a call to `host` depends on: its manifest, with the source behind it, and its credentials."""
         given = self.credentials(action.tool.name, _listed(host))
-        return _named(action.tool.digest, given)
+        manifest = replace(action.tool, alternates=())  # which of them are left is no change of it
+        return _named(manifest.digest, given)
 
     def host_depends(self, action: Action, host: str) -> str:
         """Name what `host` gets from every tool: its credentials; of a model, the key of its provider."""
@@ -217,7 +226,7 @@ class Refusals:
             return True
         until = stamp(now + timedelta(seconds=action.tool.timeout_seconds + _PROBE_SECONDS))
         body = SiteProbed(site.site, action.id, until)
-        await self.store.post(HOME, [Draft(f"{site.site}#{site.total}#{action.id}", body)])
+        await self.store.post(HOME, [Draft(f"{site.site}#{site.total}#{action.id}#{until}", body)])
         row = read_row(Site, await self.store.row(view, site.site))
         return row is None or not row.open or row.probe == action.id
 

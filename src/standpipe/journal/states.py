@@ -90,7 +90,8 @@ STEPS: Mapping[State, Mapping[str, State]] = {
         "deny": State.REFUSED,
     },
     State.SUCCEEDED: {},
-    State.REFUSED: {},
+    # What stood in the way may be gone when somebody goes on with the run: then it is decided anew.
+    State.REFUSED: {"allow": State.ALLOWED, "ask": State.HELD, "deny": State.REFUSED},
     State.GAVE_UP: {},
 }
 

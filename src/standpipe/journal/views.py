@@ -271,6 +271,8 @@ def pointed_at(entries: Sequence[Entry]) -> tuple[str, ...]:
         match entry.body:
             case SegmentStarted():
                 pointed.clear()  # whoever goes on may try again
+            case Decided(decision=Deny(rule="in_doubt"), recovery=Escalate(), blocker=""):
+                pointed.append(entry.action)  # nobody has asked yet: its run has to go on first
             case (
                 Decided(recovery=Escalate(), blocker=blocker)
                 | Settled(recovery=Escalate(), blocker=blocker)

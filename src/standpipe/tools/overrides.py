@@ -69,7 +69,7 @@ def all_tools(offered: Iterable[Tool], settings: Settings) -> dict[str, Tool]:
         _refuse_parameters(tool, settings)
     for tool in known.values():
         said = _Said(tool, settings)
-        _refuse_names(said, "alternates", tool.alternates, known)
+        _refuse_names(said, "alternates", tool.alternates, known.keys() - own)
         _refuse_names(said, "expected", tool.expected, [kind.value for kind in Kind])
         _refuse_poll(said)
     for tool in known.values():

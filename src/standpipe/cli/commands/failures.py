@@ -86,7 +86,7 @@ def classify(options: Namespace) -> int:
 def overview_lines(found: Overview, *, home: str | None = None) -> Lines:
     """Yield what fails: the open in full, of what is over one line each; then pauses and refused calls."""
     if not (found.sites or found.hosts or found.calls):
-        yield "nothing has failed in this home yet", Tone.GOOD
+        yield "no failure is kept here; what was overcome at once stands in the reports", Tone.GOOD
         return
     names, now = _short_ids(found.sites), found.updated_at
     counts = [f"{n} {state.replace('_', ' ')}" for state, n in found.counts.items() if n]

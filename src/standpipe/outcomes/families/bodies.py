@@ -70,7 +70,7 @@ CODES: tuple[tuple[Kind, tuple[str, ...]], ...] = (
         (
             "throttl", "ratelimit", "ratelimited", "toomanyrequests", "requestlimitexceeded",
             "prioritylimit", "requestratetoolarge", "provisionedthroughputexceeded", "bandwidthlimit",
-            "floodwait", "toomanycalls", "requestthrottled",
+            "floodwait", "=resourceexhausted", "toomanycalls", "requestthrottled",
         ),
     ),
     (

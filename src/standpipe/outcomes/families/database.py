@@ -40,7 +40,7 @@ SQLSTATES = {
     "XX": Kind.SERVER_ERROR,
 }
 _NEVER_CONNECTED = ("08001", "08004")
-_NO_ANSWER = ("08", "57", "58", "XX")
+_NO_ANSWER = ("08", "57", "58", "HY", "XX")
 MYSQL = {
     1040: Kind.OVERLOADED,
     1044: Kind.FORBIDDEN,

@@ -16,7 +16,6 @@ MISSING_MODULE = "missing_module"
 _SIGNALS = {2: "SIGINT", 6: "SIGABRT", 9: "SIGKILL", 11: "SIGSEGV", 15: "SIGTERM"}
 _BUILTINS = "builtins."
 _SIGNAL_BASE = 128
-_PERMISSION = "permission denied"
 _IMPORTS = frozenset({"builtins.ImportError", "builtins.ModuleNotFoundError"})
 
 
@@ -41,8 +40,8 @@ def exited(code: int, told: str) -> Finding:
     kind = words.EXITS.get(code, Kind.ENVIRONMENT if code == -9 else None)  # noqa: PLR2004 -- SIGKILL
     if kind is None:
         kind = words.by_words(told) or Kind.ERROR_TEXT
-        if kind is Kind.FORBIDDEN and _PERMISSION in told.lower():
-            kind = Kind.ENVIRONMENT  # a program that met EACCES says it in these words
+        if kind is Kind.FORBIDDEN and words.is_of_this_machine(told.lower()):
+            kind = Kind.ENVIRONMENT
     has_code = words.exit_code(told[-200:]) is not None
     return Finding(
         kind=kind,

@@ -118,21 +118,22 @@ _STATED = ("sqlstate", "code: ", "error 1", "error 2", "error 3")
 _SQLSTATE = re.compile(
     r"sqlstate\W{0,4}([0-9a-z]{5})\b|code: (\d[0-9a-z]{4})\b|error (\d{4}) \(([0-9a-z]{5})\)"
 )
-# botocore's `(AccessDenied) when calling`, Azure's `ErrorCode:BlobNotFound`, the brackets of kubectl and IMAP.
+# botocore's `(AccessDenied) when calling`, Azure's `ErrorCode:BlobNotFound`, what kubectl, IMAP, Spark, MinIO show.
 _TOLD_CODE = re.compile(
-    r"\(([A-Z][A-Za-z]\w{2,60})\) when calling|ErrorCode: ?(\w{3,60})|from server \((\w{3,40})\)|\[([A-Z]{5,30})\] "
+    r"\(([A-Z][A-Za-z]\w{2,60})\) when calling|[Cc]ode: ?([A-Z][a-z]\w{3,60}|[a-z]{2,20}_\w{2,60})\b"
+    r"|from server \((\w{3,40})\)|\[([A-Z][A-Z_]{4,60})(?:\.\w{1,60})?\] |\bname=([A-Z][A-Z_]{4,60})\b"
 )
-_TELLS = ("when calling", "ErrorCode:", "from server (", "] ")
-_LEADING = re.compile(r"([A-Z]{4,20}) ")  # how Redis opens what it refuses
+_TELLS = ("when calling", "ode:", "from server (", "] ", "name=")
+_LEADING = re.compile(r"([A-Z][A-Z_]{3,40})[ :]")  # how Redis opens what it refuses
 _VAGUE = (Kind.BAD_INPUT, Kind.SERVER_ERROR)
-_PERMISSION = "permission denied"
+_PERMISSION = re.compile(r"permission denied(?! (?:for|to) )")
 _CODES_MAX = 8
 # `ValidationError: no such field`, also after `Error: `: what somebody made of an exception.
 _NAMED = re.compile(
     r"(?:error: |exception: |uncaught ){0,2}(?:[a-z_]\w{0,40}\.){0,6}([A-Z]\w{3,60}): ",
     re.IGNORECASE,
 )
-_CLASS = re.compile(r"\b[A-Z][a-z]\w{3,60}")
+_CLASS = re.compile(r"\b[A-Z][A-Za-z]\w{3,60}")
 _CLASS_ENDS = ("Exception", "Error", "Fault", "Failure", "Denied", "Exceeded")
 
 
@@ -161,6 +162,11 @@ def exit_code(text: str) -> int | None:
     """Return the exit code a text tells, as shells and our own tools write it."""
     match = _EXIT.search(text) if "exit" in text else None
     return int(match[1] or match[2]) if match else None
+
+
+def is_of_this_machine(text: str) -> bool:
+    """Whether a program met EACCES, which it says in these words; `permission denied for table` is a database's."""
+    return _PERMISSION.search(text) is not None
 
 
 def _first(readers: tuple["Reader", ...], text: str, shown: str) -> Finding | None:
@@ -256,8 +262,8 @@ def _codes(text: str) -> tuple[str, ...]:
 def _by_phrase(text: str, bare: str, shown: str) -> Finding | None:
     code = exit_code(bare)
     kind = EXITS.get(code or 0) or phrases.kind_of(bare)
-    if kind is Kind.FORBIDDEN and code and _PERMISSION in bare:
-        kind = Kind.ENVIRONMENT  # a program that met EACCES says it in these words
+    if kind is Kind.FORBIDDEN and code and is_of_this_machine(bare):
+        kind = Kind.ENVIRONMENT
     if kind is None and code and (found := _by_vague_code(text, bare, shown)):
         return found
     kind = kind or (Kind.ERROR_TEXT if code else None)
