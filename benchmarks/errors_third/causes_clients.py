@@ -1,8 +1,10 @@
 """Clients of services: Vault, S3 through MinIO, LDAP, SSH, WebSocket, Kafka, RabbitMQ, memcached."""
 
 import asyncio
+import atexit
 import contextlib
 import functools
+import socket
 import subprocess
 import threading
 import time
@@ -26,7 +28,9 @@ def vault(status: int, said: Callable[[Draw], str]) -> Callable[[Draw], object]:
     def provoke(draw: Draw) -> object:
         web.says(status, {"errors": [said(draw.unseen)]})
         client = hvac.Client(url=f"http://127.0.0.1:{web.port}", token=draw.hexes())
-        return client.secrets.kv.v2.read_secret_version(path=f"{draw.word()}/{draw.name()}", raise_on_deleted_version=True)
+        return client.secrets.kv.v2.read_secret_version(
+            path=f"{draw.word()}/{draw.name()}", raise_on_deleted_version=True
+        )
 
     return provoke
 
@@ -48,7 +52,13 @@ def s3(status: int, code: str, said: str) -> Callable[[Draw], object]:
         bucket, key = draw.name().lower().replace("_", "-"), f"{draw.word()}/{draw.name()}"
         web.says(status, f"<Error><Code>{code}</Code><Message>{said}</Message><Resource>/{bucket}/{key}</Resource>"
                  f"<RequestId>{draw.unseen.hexes(16)}</RequestId><HostId>{draw.unseen.hexes(40)}</HostId></Error>", "application/xml")  # fmt: skip
-        client = minio.Minio(f"127.0.0.1:{web.port}", access_key=draw.hexes(20), secret_key="right", secure=False, region="us-east-1")  # noqa: S106 -- a loopback key
+        client = minio.Minio(
+            f"127.0.0.1:{web.port}",
+            access_key=draw.hexes(20),
+            secret_key="right",  # noqa: S106 -- a loopback key
+            secure=False,
+            region="us-east-1",
+        )
         client._http.connection_pool_kw["retries"] = False  # noqa: SLF001 -- five tries with pauses otherwise
         return client.get_object(bucket, key)
 
@@ -68,15 +78,18 @@ MINIO = [
 
 
 def directory() -> ldap3.Connection:
-    return ldap3.Connection(ldap3.Server("127.0.0.1", port=slapd(), get_info="ALL"), "cn=boss,dc=shop", "right", auto_bind=True, raise_exceptions=True)
+    return ldap3.Connection(
+        ldap3.Server("127.0.0.1", port=slapd(), get_info="ALL"),
+        "cn=boss,dc=shop",
+        "right",
+        auto_bind=True,
+        raise_exceptions=True,
+    )
 
 
 @functools.cache
 def slapd() -> int:
     """Run an LDAP server for as long as this script runs."""
-    import atexit
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -84,13 +97,18 @@ def slapd() -> int:
     file = WORK / "slapd.conf"
     file.write_text("".join(f"include {ROOT}/etc/ldap/schema/{name}.schema\n" for name in ("core", "cosine", "inetorgperson"))
                     + f"modulepath {ROOT}/usr/lib/ldap\nmoduleload back_mdb\npidfile {WORK}/slapd.pid\ndatabase mdb\nsuffix dc=shop\nrootdn cn=boss,dc=shop\nrootpw right\ndirectory {WORK}/ldap\n")  # fmt: skip
-    running = subprocess.Popen([ROOT / "usr/sbin/slapd", "-d", "0", "-f", file, "-h", f"ldap://127.0.0.1:{port}"], env=environment())
+    running = subprocess.Popen(
+        [ROOT / "usr/sbin/slapd", "-d", "0", "-f", file, "-h", f"ldap://127.0.0.1:{port}"],
+        env=environment(),
+    )
     atexit.register(running.terminate)
     for _ in range(50):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
             break
         time.sleep(0.1)
-    with ldap3.Connection(ldap3.Server("127.0.0.1", port=port), "cn=boss,dc=shop", "right", auto_bind=True) as link:
+    with ldap3.Connection(
+        ldap3.Server("127.0.0.1", port=port), "cn=boss,dc=shop", "right", auto_bind=True
+    ) as link:
         link.add("dc=shop", ["dcObject", "organization"], {"o": "Shop"})
     return port
 
@@ -110,10 +128,15 @@ def servers() -> tuple[int, int]:
     threading.Thread(target=loop.run_forever, daemon=True).start()
 
     async def start() -> tuple[int, int]:
-        async def closing(socket: websockets.asyncio.server.ServerConnection) -> None:
-            await socket.close(1008, (await socket.recv())[:90])
+        async def closing(link: websockets.asyncio.server.ServerConnection) -> None:
+            await link.close(1008, (await link.recv())[:90])
 
-        ssh = await asyncssh.listen("127.0.0.1", 0, server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")], sftp_factory=True)
+        ssh = await asyncssh.listen(
+            "127.0.0.1",
+            0,
+            server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
+            sftp_factory=True,
+        )
         ws = await websockets.asyncio.server.serve(closing, "127.0.0.1", 0)
         return ssh.get_port(), ws.sockets[0].getsockname()[1]
 
@@ -122,7 +145,14 @@ def servers() -> tuple[int, int]:
 
 def ssh(draw: Draw) -> None:
     async def enter() -> None:
-        await asyncssh.connect("127.0.0.1", port, username=draw.ident(), password=draw.hexes(9), known_hosts=None, config=None)
+        await asyncssh.connect(
+            "127.0.0.1",
+            port,
+            username=draw.ident(),
+            password=draw.hexes(9),
+            known_hosts=None,
+            config=None,
+        )
 
     port = servers()[0]
     asyncio.run(enter())
@@ -130,9 +160,11 @@ def ssh(draw: Draw) -> None:
 
 def dropped(draw: Draw) -> None:
     async def talk() -> None:
-        async with websockets.asyncio.client.connect(f"ws://127.0.0.1:{port}/{draw.name()}") as socket:
-            await socket.send(f"{draw.unseen.name()} is not allowed")
-            await socket.recv()
+        async with websockets.asyncio.client.connect(
+            f"ws://127.0.0.1:{port}/{draw.name()}"
+        ) as link:
+            await link.send(f"{draw.unseen.name()} is not allowed")
+            await link.recv()
 
     port = servers()[1]
     asyncio.run(talk())
@@ -142,7 +174,7 @@ OTHERS = [
     *causes(("credential", "forbidden"), asyncssh_password=ssh),
     *causes("bad_input", websockets_uri=lambda d: asyncio.run(enter_socket(f"http{d.word()}://{d.host()}/{d.name()}")), pymemcache_long=lambda d: pymemcache.Client("127.0.0.1:9").get(d.name() + d.hexes(260)),
             pymemcache_space=lambda d: pymemcache.Client("127.0.0.1:9").get(f"{d.name()} {d.name()}"), kafka_option=lambda d: kafka.KafkaProducer(**{d.ident(): d.number()}),
-            pika_url=lambda d: pika.URLParameters(f"amqp://127.0.0.1/x?heartbeat={d.name()}"), asyncssh_key=lambda d: asyncssh.import_private_key(f"-----BEGIN {d.klass().upper()} PRIVATE KEY-----\n{d.hexes()}\n-----END X-----\n"),
+            pika_url=lambda d: pika.URLParameters(f"amqp://127.0.0.1/x?heartbeat={d.name()}"),
             asyncssh_option=lambda d: configured(d, f"Port {d.name()}x")),
     *causes(None, websockets_closed=dropped),
 ]  # fmt: skip

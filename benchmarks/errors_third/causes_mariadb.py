@@ -20,16 +20,34 @@ TABLES = """create table parcel (id int primary key, label varchar(8) not null, 
 def server() -> Iterator[None]:
     data = HOME / "mariadb"
     share = ROOT / "usr/share/mysql"
-    common = [f"--character-sets-dir={share}/charsets", f"--plugin-dir={ROOT}/usr/lib/mysql/plugin", f"--datadir={data}", f"--lc-messages-dir={share}", "--user=root", f"--socket={SOCKET}", "--no-defaults"]
+    common = [
+        f"--character-sets-dir={share}/charsets",
+        f"--plugin-dir={ROOT}/usr/lib/mysql/plugin",
+        f"--datadir={data}",
+        f"--lc-messages-dir={share}",
+        "--user=root",
+        f"--socket={SOCKET}",
+        "--no-defaults",
+    ]
     common = [common[-1], *common[:-1], "--skip-networking", "--innodb-lock-wait-timeout=1"]
     if not data.exists():
         data.mkdir()
-        files = (share / name for name in ("mysql_system_tables.sql", "mysql_system_tables_data.sql"))
+        files = (
+            share / name for name in ("mysql_system_tables.sql", "mysql_system_tables_data.sql")
+        )
         begun = "create database mysql;\nuse mysql;\n" + "".join(file.read_text() for file in files)
-        subprocess.run([ROOT / "usr/sbin/mariadbd", *common, "--bootstrap", "--skip-grant-tables"], input=begun, text=True,
-                       check=True, capture_output=True, env=environment())
+        subprocess.run(
+            [ROOT / "usr/sbin/mariadbd", *common, "--bootstrap", "--skip-grant-tables"],
+            input=begun,
+            text=True,
+            check=True,
+            capture_output=True,
+            env=environment(),
+        )
     with (HOME / "mariadb.log").open("w") as log:
-        running = subprocess.Popen([ROOT / "usr/sbin/mariadbd", *common], stdout=log, stderr=log, env=environment())
+        running = subprocess.Popen(
+            [ROOT / "usr/sbin/mariadbd", *common], stdout=log, stderr=log, env=environment()
+        )
     try:
         prepared()
         yield
@@ -50,11 +68,17 @@ def prepared() -> None:
     raise TimeoutError("MariaDB did not start")
 
 
-def connected(user: str = "root", password: str = "", database: str | None = "shop") -> pymysql.Connection:
-    return pymysql.connect(unix_socket=str(SOCKET), user=user, password=password, database=database, autocommit=True)
+def connected(
+    user: str = "root", password: str = "", database: str | None = "shop"
+) -> pymysql.Connection:
+    return pymysql.connect(
+        unix_socket=str(SOCKET), user=user, password=password, database=database, autocommit=True
+    )
 
 
-def sql(template: str, *, user: str = "root", password: str = "", first: str = "") -> Callable[[Draw], None]:
+def sql(
+    template: str, *, user: str = "root", password: str = "", first: str = ""
+) -> Callable[[Draw], None]:
     def provoke(draw: Draw) -> None:
         with connected(user, password) as link, link.cursor() as cursor:
             if first:
@@ -68,7 +92,9 @@ def twice(draw: Draw) -> None:
     label = draw.hexes(6)
     with connected() as link, link.cursor() as cursor:
         for key in (draw.number(2, 10**8), draw.number(2, 10**8)):
-            cursor.execute("insert into parcel (id, label, weight) values (%s, %s, 1)", (key, label))
+            cursor.execute(
+                "insert into parcel (id, label, weight) values (%s, %s, 1)", (key, label)
+            )
 
 
 def column(kind: str, value: str) -> Callable[[Draw], None]:
@@ -79,9 +105,17 @@ def column(kind: str, value: str) -> Callable[[Draw], None]:
         draw.note(name)
         with connected() as link, link.cursor() as cursor:
             cursor.execute(f"create or replace temporary table {table} (id int, {name} {kind})")
-            cursor.execute(f"insert into {table} (id{', ' + name if value else ''}) values (1{',' + filled(value, draw) if value else ''})")
+            cursor.execute(
+                f"insert into {table} (id{', ' + name if value else ''}) values (1{',' + filled(value, draw) if value else ''})"  # noqa: S608 -- words we drew
+            )
 
     return provoke
+
+
+def again(draw: Draw) -> None:
+    name = draw.ident()
+    for _ in range(2):
+        sql(f"create table {name} (id int)")(draw)
 
 
 CAUSES = [
@@ -91,19 +125,13 @@ CAUSES = [
             mariadb_no_function=sql("select {ident}({number})"), mariadb_no_index=sql("alter table parcel drop index {ident}"),
             mariadb_no_variable=sql("set {ident}_x = {number}")),
     *causes("conflict", mariadb_unique=twice),
-    *causes(("conflict", "bad_input"), mariadb_table_exists=lambda draw: again(draw)),
+    *causes(("conflict", "bad_input"), mariadb_table_exists=again),
     *causes("bad_input", mariadb_syntax=sql("selekt {ident} from {ident}"),
             mariadb_too_long=column("varchar(3)", "'{uuid}'"), mariadb_range=column("tinyint", "{number}"),
             mariadb_null=column("int not null", "null"), mariadb_default=column("int not null", ""), mariadb_enum=column("enum('new','gone')", "'{name}'"),
             mariadb_date=sql("insert into parcel (id, label, weight, sent) values ({number}, left('{hexes}', 7), 1, '{name}')"),
-            mariadb_integer=sql("insert into parcel (id, label, weight) values ('{name}', 'b', 1)")),
+            mariadb_integer=sql("insert into parcel (id, label, weight) values ('{word}', '{word}', 1)")),
     *causes("credential", mariadb_password=lambda draw: connected(draw.ident(), draw.name())),
     *causes("forbidden", mariadb_denied=sql("select * from {ident}", user="clerk", password="right")),  # noqa: S106 -- a loopback user
     *causes("not_sent", mariadb_dns=lambda draw: pymysql.connect(host=draw.host())),
 ]  # fmt: skip
-
-
-def again(draw: Draw) -> None:
-    name = draw.ident()
-    for _ in range(2):
-        sql(f"create table {name} (id int)")(draw)

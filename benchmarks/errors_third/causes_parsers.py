@@ -33,7 +33,7 @@ DATES = [
     *causes("bad_input", dateutil_unknown=lambda d: dateutil.parser.parse(f"{d.name()} q{d.number()}x"), dateutil_empty=lambda d: dateutil.parser.parse(d.choice("-", "  ", ", ", ". .", "/ /", ";") + d.choice("", " ", "-", ",")),
             dateutil_day=lambda d: dateutil.parser.parse(f"{d.number(2001, 2030)}-02-{d.number(30, 31)} {d.number(10, 23)}:00"),
             arrow_formats=lambda d: arrow.get(d.day(), ["DD.MM.YYYY", "YYYY/MM"]), arrow_format=lambda d: arrow.get(d.name(), "YYYY-MM-DD"),
-            arrow_zone=lambda d: arrow.utcnow().to(d.name()), arrow_frame=lambda d: arrow.utcnow().floor(d.name()),
+            arrow_zone=lambda d: arrow.utcnow().to(d.klass()), arrow_frame=lambda d: arrow.utcnow().floor(d.name()),
             pendulum_parse=lambda d: pendulum.parse(d.name()),
             pendulum_zone=lambda d: pendulum.timezone(f"{d.word().title()}/{d.klass()}"),
             babel_locale=lambda d: babel.Locale.parse(f"{d.choice('qx', 'zq', 'xj', 'qy', 'jq')}_{d.choice('DE', 'FR', 'US')}"), babel_number=lambda d: babel.numbers.parse_decimal(d.name(), locale="en"),
@@ -45,7 +45,9 @@ units = pint.UnitRegistry()
 
 
 def text(length: int, wrong: str) -> Callable[[Draw], object]:
-    return lambda d: regex.compile("".join(d.choice("a", "b+", "[cd]", "x?") for _ in range(length)) + d.word() + wrong)
+    return lambda d: regex.compile(
+        "".join(d.choice("a", "b+", "[cd]", "x?") for _ in range(length)) + d.word() + wrong
+    )
 
 
 EXPRESSIONS = [
@@ -53,7 +55,7 @@ EXPRESSIONS = [
             soupsieve_pseudo=lambda d: BeautifulSoup("<p>", "html.parser").select(f"{d.choice('p', 'div', 'td')}:{d.name().replace('.', '-')}"),
             soupsieve_attribute=lambda d: soupsieve.compile(f"p[{d.ident()}=]"), soupsieve_character=lambda d: soupsieve.compile(f"{d.ident()} {d.choice('!', '%', '?')}x"),
             lark_characters=lambda d: lark.Lark("start: WORD+\nWORD: /[a-z]+/\n%ignore / /").parse(f"{d.choice('oak', 'elm', 'rowan')} {d.number()}"),
-            lark_token=lambda d: lark.Lark("start: A B\nA: /[a-z]+/\nB: /[0-9]+/\n%ignore / /", parser="lalr", lexer="basic").parse(f"{d.choice('oak', 'elm', 'yew')} {d.choice('beech', 'larch', 'fir')}"),
+            lark_token=lambda d: lark.Lark("start: A B\nA: /[a-z]+/\nB: /[0-9]+/\n%ignore / /", parser="lalr", lexer="basic").parse(f"{d.word()} {d.word()}"),
             pyparsing_integer=lambda d: pyparsing.Word(pyparsing.nums).set_name("amount").parse_string(d.name() + "x"),
             pyparsing_end=lambda d: pyparsing.Word(pyparsing.alphas).parse_string(f"{d.word()} {d.name()}", parse_all=True),
             jsonpath_token=lambda d: jsonpath_ng.parse(f"$.{d.word()} {d.ident()}"),
@@ -71,11 +73,27 @@ EXPRESSIONS = [
 
 
 def published(source: str) -> None:
-    docutils.core.publish_string("\n" * (len(source) % 4) + source, settings_overrides={"halt_level": 2, "report_level": 5})
+    docutils.core.publish_string(
+        "\n" * (len(source) % 4) + source, settings_overrides={"halt_level": 2, "report_level": 5}
+    )
 
 
-AVRO = fastavro.parse_schema({"type": "record", "name": "Parcel", "fields": [{"name": "sku", "type": "string"}, {"name": "count", "type": "int"}]})
-FORM = voluptuous.Schema({voluptuous.Required("sku"): str, "count": int, "size": voluptuous.Any("small", "large"), "tag": voluptuous.Length(max=3), "rate": voluptuous.Range(max=5)})
+AVRO = fastavro.parse_schema(
+    {
+        "type": "record",
+        "name": "Parcel",
+        "fields": [{"name": "sku", "type": "string"}, {"name": "count", "type": "int"}],
+    }
+)
+FORM = voluptuous.Schema(
+    {
+        voluptuous.Required("sku"): str,
+        "count": int,
+        "size": voluptuous.Any("small", "large"),
+        "tag": voluptuous.Length(max=3),
+        "rate": voluptuous.Range(max=5),
+    }
+)
 
 
 def avro(record: Callable[[Draw], dict[str, object]]) -> Callable[[Draw], object]:

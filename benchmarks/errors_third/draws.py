@@ -29,7 +29,14 @@ THINGS = (
     "invoice", "parcel", "booking", "customer", "ledger", "branch", "coupon", "driver", "warehouse", "ticket",
     "budget", "supplier", "contract", "newsletter", "student", "report", "device", "session", "basket", "survey",
 )  # fmt: skip
-PLAIN_FOLDERS = ("/srv/missing", "/var/spool/none", "/home/clerk/files", "/opt/agents/in", "data", "../shared/out")
+PLAIN_FOLDERS = (
+    "/srv/missing",
+    "/var/spool/none",
+    "/home/clerk/files",
+    "/opt/agents/in",
+    "data",
+    "../shared/out",
+)
 ENDINGS = ("txt", "csv", "json", "log", "xml", "md", "dat", "conf")
 
 
@@ -74,7 +81,9 @@ class Draw:
         """A name, and once in a while one that is not ASCII or holds a space."""
         tree, thing, number = self._parts()
         if number % 6 == 0:
-            return self.choice(f"{thing} {tree}", f"Büro {tree}", f"{thing}-größe", f"{thing} (copy {number % 9})")
+            return self.choice(
+                f"{thing} {tree}", f"Büro {tree}", f"{thing}-größe", f"{thing} (copy {number % 9})"
+            )
         return self.name()
 
     def number(self, low: int = 100, high: int = 999_999) -> int:
@@ -88,7 +97,9 @@ class Draw:
         return self.note(f"{made[:8]}-{made[8:12]}-4{made[13:16]}-b{made[17:20]}-{made[20:]}")
 
     def day(self) -> str:
-        year, month, day = (self.random.randrange(*span) for span in ((2018, 2028), (1, 13), (1, 29)))
+        year, month, day = (
+            self.random.randrange(*span) for span in ((2018, 2028), (1, 13), (1, 29))
+        )
         return self.note(f"{year}-{month:02}-{day:02}")
 
     def folder(self) -> str:
@@ -111,7 +122,11 @@ class Draw:
             return int(self.note(str(probe.getsockname()[1])))
 
     def _parts(self) -> tuple[str, str, int]:
-        return self.random.choice(TREES), self.random.choice(THINGS), self.random.randrange(1, 99_999)
+        return (
+            self.random.choice(TREES),
+            self.random.choice(THINGS),
+            self.random.randrange(1, 99_999),
+        )
 
 
 class ToolError(Exception):
@@ -125,7 +140,9 @@ class Cause:
     provoke: Callable[[Draw], object]
 
 
-def causes(kinds: tuple[str, ...] | str | None, **provokes: Callable[[Draw], object]) -> list[Cause]:
+def causes(
+    kinds: tuple[str, ...] | str | None, **provokes: Callable[[Draw], object]
+) -> list[Cause]:
     """Name causes that share their acceptable kinds."""
     accepted = (kinds,) if isinstance(kinds, str) else kinds
     return [Cause(label, accepted, provoke) for label, provoke in provokes.items()]
@@ -135,7 +152,11 @@ def causes(kinds: tuple[str, ...] | str | None, **provokes: Callable[[Draw], obj
 def environment() -> dict[str, str]:
     """Point the unpacked Debian programs at their libraries and scripts."""
     libraries = {str(found.parent) for found in (ROOT / "usr/lib").rglob("*.so*")}
-    plain = sorted(folder for folder in libraries if not any(word in folder for word in ("ruby", "php", "python")))
+    plain = sorted(
+        folder
+        for folder in libraries
+        if not any(word in folder for word in ("ruby", "php", "python"))
+    )
     return {
         "PATH": f"{os.environ['PATH']}:{ROOT}/usr/bin:{ROOT}/usr/sbin:{ROOT}/usr/lib/p7zip", "LANG": "C.UTF-8",
         "LD_LIBRARY_PATH": ":".join(plain), "HOME": str(HOME / "home"), "PYTHONPATH": "",
@@ -197,13 +218,17 @@ class Web:
             def do_GET(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 self.send_response(web.status)
-                for name, value in {**web.headers, "Content-Type": web.kind, "Content-Length": str(len(web.body))}.items():
+                for name, value in {
+                    **web.headers,
+                    "Content-Type": web.kind,
+                    "Content-Length": str(len(web.body)),
+                }.items():
                     self.send_header(name, value)
                 self.end_headers()
                 if self.command != "HEAD":
                     self.wfile.write(web.body)
 
-            do_POST = do_PUT = do_DELETE = do_HEAD = do_LIST = do_GET
+            do_POST = do_PUT = do_DELETE = do_HEAD = do_LIST = do_GET  # noqa: N815 -- named by http.server
 
             def log_message(self, *_words: object) -> None: ...
 
@@ -212,7 +237,9 @@ class Web:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         return web
 
-    def says(self, status: int, body: object, kind: str = "application/json", **headers: str) -> Self:
+    def says(
+        self, status: int, body: object, kind: str = "application/json", **headers: str
+    ) -> Self:
         self.status, self.kind = status, kind
         self.body = (body if isinstance(body, str) else json.dumps(body)).encode()
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}

@@ -51,7 +51,9 @@ def all_causes() -> list[Cause]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--each", type=int, default=9, help="tries per cause")
     parser.add_argument("--only", nargs="*", help="labels that start so")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("third.jsonl"))
@@ -59,14 +61,18 @@ def main() -> None:
     shutil.rmtree(WORK, ignore_errors=True)
     for folder in (WORK, HOME / "home"):
         folder.mkdir(parents=True, exist_ok=True)
-    wanted = [one for one in all_causes() if not options.only or one.label.startswith(tuple(options.only))]
+    wanted = [
+        one for one in all_causes() if not options.only or one.label.startswith(tuple(options.only))
+    ]
     with causes_mariadb.server():
         made = lines(wanted, options.each)
     counts = Counter(str(one["label"]) for one in made)
     few = {label: count for label, count in counts.items() if count < FEWEST}
     kept = [one for one in made if str(one["label"]) not in few]
     options.out.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in kept))
-    print(f"{len(kept)} messages, {len(counts) - len(few)} causes; left out, fewer than {FEWEST}: {few}")
+    print(
+        f"{len(kept)} messages, {len(counts) - len(few)} causes; left out, fewer than {FEWEST}: {few}"
+    )
 
 
 if __name__ == "__main__":

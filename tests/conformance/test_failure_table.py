@@ -432,7 +432,10 @@ def test_a_provider_fails_the_same_way_whole_and_in_a_stream(
     failed = classify(ask, result.fault)
     kind, first = MODELS[model]
     if (client, stream, model) == (by_openai, True, "error-event"):
-        kind, first = Kind.SERVER_ERROR, Retry  # its code says no more, and a code goes before words
+        kind, first = (
+            Kind.SERVER_ERROR,
+            Retry,
+        )  # its code says no more, and a code goes before words
     assert failed.kind is kind, failed
     assert isinstance(first_recovery(failed, ask), first)
 

@@ -13,7 +13,8 @@ from itertools import islice
 from standpipe.outcomes.families import statuses
 
 HOLE = "\ue000"
-STARRED = re.compile(r"[\w-]{1,60}\*{3,40}[\w-]{0,60}|\*{3,40}[\w-]{1,60}")
+# A secret of which somebody shows the ends.
+STARRED = re.compile(r"(?<![\w-])[\w-]{1,60}+\*{3,40}+[\w-]{0,60}|(?<!\*)\*{3,40}+[\w-]{1,60}+")
 STRAY = re.compile("[\ue000-\ue0ff]")
 
 _KEPT_FIRST = 0xE001
@@ -121,7 +122,7 @@ _NAME_ENDS = ":.=-"  # may be part of a name, but not its end
 _NAMES = rf"({_NAME.pattern}(?:, ?{_NAME.pattern}){{0,20}}?)"
 # Before a name stands what it is: missing, unknown, refused.
 _NAMED = re.compile(
-    r"(?:constraint failed: |constraint \(|uninitialized constant |(?:constructor|validation errors?|state_dict) for |protocol message |install the |<model: |"
+    r"(?:constraint failed: |constraint \(|uninitialized constant |(?:constructor|validation errors?|state_dict) for |protocol message |install the |"
     r"(?:symbol|location): {1,4}[a-z]{3,12} |not found: |undefined: |undeclared: |required: |requirement |refspec |found for |for tool |no such [a-z]{2,16}(?: [a-z]{2,16}){0,2}: "
     r"|(?:un(?:known|defined|declared|recognized|expected|resolved)|missing|duplicate|ambiguous|no such|invalid)"
     rf" (?:[a-z]{{2,16}} )?(?:{'|'.join(sorted(_NOUNS))})s?(?:: ?| -- ?| )){_NAMES}"
@@ -146,7 +147,7 @@ _NAMED_WORDS = frozenset(
 )
 _PREDICATE_WORDS = frozenset(
     """
-    takes got missing matching instance defined function iterable constructor declared found directory file denied does doesn't exist exists has
+    takes got missing matching instance available defined function iterable constructor declared found directory file denied does doesn't exist exists has
     ambiguous required
     """.split()  # noqa: SIM905 -- sixty quoted words are hard to read
 )
@@ -311,7 +312,9 @@ def _name_start(text: str, begin: int, end: int, *, alone: bool) -> int:
     name = text[start:end]
     if name in ORDINARY or not _NAME.fullmatch(name):
         return len(text)
-    noun = text[max(begin, start - _LEAD_CHARACTERS) : start].rstrip().rpartition(" ")[2]
+    noun = (
+        text[max(begin, start - _LEAD_CHARACTERS) : start].rstrip().rpartition(" ")[2].lstrip("([")
+    )
     return start if alone or noun in _NOUNS else len(text)
 
 

@@ -171,7 +171,7 @@ async def test_a_run_that_waits_before_it_tries_again_says_so(told: Any) -> None
         "r1.1.1", "http_get", busy, recovery=Wait("busy", 12.0), site="s1", host="api.x"
     )
     made = report(await told.entries())
-    assert made.summary == "http_get: 503 from api.x, waits 12.0 s as asked"
+    assert made.summary == "http_get: 503 from api.x, waits 12.0 s"
     assert [failure.tool for failure in made.failures] == ["http_get"]
 
 

@@ -53,7 +53,7 @@ async def test_a_held_call_says_where_the_value_came_from(told: Any) -> None:
 @pytest.mark.parametrize(
     ("outcome", "recovery", "line"),
     [
-        (Failed(Kind.RATE_LIMITED, "slow down", code="429"), Wait("asked", 1.2),
+        (Failed(Kind.RATE_LIMITED, "slow down", code="429"), Wait("the other side asked: 1.2 s", 1.2),
          "http_get: 429 from 127.0.0.1:8080, waits 1.2 s as asked"),
         (Failed(Kind.CREDENTIAL, "expired"), Refresh("rejected"),
          "http_get: credential from 127.0.0.1:8080, renews the credential, once"),
@@ -168,7 +168,9 @@ async def test_the_story_of_an_action_names_rule_attempts_and_outcome(told: Any)
         "r1.1.1", "http_get", {"url": "u"}, effect=Effect.READ, decision=Allow("egress")
     )
     slow = Failed(Kind.RATE_LIMITED, "429", code="429")
-    await told.settle("r1.1.1", "http_get", slow, recovery=Wait("it asked for 1.2 s", 1.2))
+    await told.settle(
+        "r1.1.1", "http_get", slow, recovery=Wait("the other side asked: 1.2 s to wait", 1.2)
+    )
     await told.settle("r1.1.1", "http_get", Succeeded("data"), attempt=2)
     story = why(await told.entries(), "R1.1.1")
     assert story.sentences == (
@@ -176,7 +178,7 @@ async def test_the_story_of_an_action_names_rule_attempts_and_outcome(told: Any)
         "allowed by the rule `egress`",
         "tried 2 times",
         "http_get: 429, waits 1.2 s as asked",
-        "because it asked for 1.2 s",
+        "because the other side asked: 1.2 s to wait",
         "it succeeded: data",
     )
 

@@ -271,7 +271,7 @@ def judged(call: Callable[[], object]) -> Outcome:
     ("text", "params", "kind"),
     [
         ("delete from t", [], Kind.DENIED),
-        ("update t set nope = 1", [], Kind.NOT_FOUND),
+        ("update t set nope = 1", [], Kind.BAD_INPUT),
         ("update t set id = 7", [], Kind.CONFLICT),
         ("update t set name = ?", [2**70], Kind.BAD_INPUT),
     ],

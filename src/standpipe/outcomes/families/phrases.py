@@ -216,7 +216,7 @@ PHRASES: Table = (
         Kind.BAD_INPUT,
         {
             "unknown|unrecognized|unrecognised|invalid|illegal|bad|no such|unexpected|unsupported": (
-                rf"(?:unknown|unrecogni[sz]ed|invalid|illegal|\bbad|no such|unexpected|unsupported) (?:[\w-]+ ){{0,2}}(?:{_SPOKEN})s?\b"
+                rf"(?:unknown|unrecogni[sz]ed|invalid|illegal|\bbad|no such|unexpected|unsupported) (?:[\w-]{{1,30}} ){{0,2}}(?:{_SPOKEN})s?\b"
             ),
             "command": r"(?:unknown|no such|invalid|unrecogni[sz]ed) (?:sub-?)?command|(?:is not|isn't) an? .{0,40}\bcommand\b|\bthe command .{1,60} does not exist",
             "column": r"\bcolumn:? \S{1,80} (?:was |is )?(?:not found|does not exist|doesn't exist|not in)",
@@ -262,7 +262,7 @@ PHRASES: Table = (
         {
             "not defined": r"provided but not defined",
             "usage:": r"(?:^|\n)usage:",
-            "invalid": r"\binvalid (?:[\w-]+ ){0,2}(?:argument|number of|choice|context length)|\binvalid (?:argument|parameter|option|value|input|request|arguments|parameters|params|type|format|choice|literal|date|syntax|url|email|uri|json path|number|character|query|field|data|filter|regular expression|range|expression|identifier|name|path|body|content|id\b)|is invalid\b|input .{0,40} is invalid|\bis not a valid\b|invalid \w+:",
+            "invalid": r"\binvalid (?:[\w-]{1,30} ){0,2}(?:argument|number of|choice|context length)|\binvalid (?:argument|parameter|option|value|input|request|arguments|parameters|params|type|format|choice|literal|date|syntax|url|email|uri|json path|number|character|query|field|data|filter|regular expression|range|expression|identifier|name|path|body|content|id\b)|is invalid\b|input .{0,40} is invalid|\bis not a valid\b|invalid \w+:",
             "unrecognized": r"unrecognized (?:arguments?|option|field|name|parameter|property|key|command|keyword)",
             "unknown": r"\bunknown [\w -]{2,40}(?:[:'\"`\u2018\u201c]| found)|^\W{0,3}unknown \w|unknown (?:option|argument|parameter|field|column|flag|command|property|key|keyword|switch|attribute|shorthand)",
             "missing": r"missing (?:required |mandatory |the )?(?:\d+ required )?(?:argument|parameter|field|operand|value|property|key|input|positional|option|properties|fields|params|data)|(?:argument|parameter|field|property|key|option)s? (?:is |are )?missing",
