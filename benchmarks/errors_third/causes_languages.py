@@ -54,7 +54,7 @@ PHP = [
 OTHERS = [
     *causes(None, lua_call=ran("lua5.4", "lua", "<ident>_f(<number>)"), lua_index=ran("lua5.4", "lua", "local <ident>\nprint(<ident>_v.<word>)"), lua_arithmetic=ran("lua5.4", "lua", "print(<ident>_v + <number>)"),
             lua_syntax=ran("lua5.4", "lua", "print(<number> <ident>_x)"),
-            lua_compare=ran("lua5.4", "lua", "if <number> > '<word>' then print(1) end"),
+            lua_then=ran("lua5.4", "lua", "if <number> do <ident>() end"),
             tcl_command=ran("tclsh8.6", "tcl", "<ident>_c <number>"), tcl_variable=ran("tclsh8.6", "tcl", "puts $<ident>"), tcl_integer=ran("tclsh8.6", "tcl", "lindex {a b} [string range <name> 0 end]x"),
             tcl_key=ran("tclsh8.6", "tcl", "dict get {a 1} <name>"),
             gawk_function=ran("gawk", "awk", "BEGIN { <ident>_f(<number>) }", "-f"), gawk_syntax=ran("gawk", "awk", "BEGIN { print <number> <ident>_x( }", "-f"),

@@ -99,7 +99,7 @@ MEDIA = [
 
 SERVERS = [
     *causes(None, nginx_directive=nginx("<ident>_d <number>;"), nginx_arguments=nginx("sendfile <word> <number>;"), nginx_value=nginx("sendfile <word>;"), nginx_upstream=nginx("upstream <ident> (( ))"),
-            haproxy_keyword=checked(("haproxy", "-c", "-f"), "global\n  <ident>_k <number>\n"), haproxy_backend=checked(("haproxy", "-c", "-f"), "defaults\n timeout client 1s\n timeout server 1s\n timeout connect 1s\n mode http\nfrontend <ident>\n bind 127.0.0.1:<number>\n"), haproxy_section=checked(("haproxy", "-c", "-f"), "<ident>_section <name>\n"),
+            haproxy_keyword=checked(("haproxy", "-c", "-f"), "global\n  <ident>_k <number>\n"), haproxy_port=checked(("haproxy", "-c", "-f"), "defaults\n timeout client 1s\n timeout server 1s\n timeout connect 1s\n mode http\nfrontend <ident>\n bind 127.0.0.1:<port>0000\n"), haproxy_section=checked(("haproxy", "-c", "-f"), "<ident>_section <name>\n"),
             slapd_directive=checked(("slaptest", "-u", "-f"), "<ident>_d <number>\n")),
     *causes("not_found", nginx_include=nginx("include <path>;"), haproxy_config=runs("haproxy -c -f {path}"), slapd_config=runs("slaptest -u -f {path}")),
     *causes("not_sent", socat_refused=lambda d: command("socat", "-", f"TCP:127.0.0.1:{d.port()}"), socat_dns=runs("socat - TCP:{host}:{port}"), svn_refused=lambda d: command("svn", "--non-interactive", "info", f"svn://127.0.0.1:{d.port()}/{d.name()}"), svn_dns=lambda d: command("svn", "--non-interactive", "info", f"svn://{d.host()}/{d.name()}")),

@@ -50,6 +50,7 @@ class Gate:
             step = await self.record.decide(action, step, self.rules, self.executor.prepare)
         match step:
             case Intend(attempt) if await self.record.may_start(action):
+                await self.record.refresh_if_owed(action, self.executor.refresh)
                 await self.record.intend(action, attempt, tree=await self.executor.prepare(action))
                 return Allow("intended")
             case Repeat():
@@ -67,8 +68,7 @@ class Gate:
             case Retry(delay_seconds=delay) | Wait(delay_seconds=delay):
                 return await self.record.sleep(action, delay)
             case Refresh():
-                await self.record.refresh(action, self.executor.refresh)
-                return True
+                return True  # before the next attempt, also by a process that goes on
             case _:
                 return isinstance(self.record.told(action), Unknown)
 

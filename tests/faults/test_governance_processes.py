@@ -370,3 +370,14 @@ def test_two_processes_leave_a_host_alone_for_as_long_as_it_asked_one_of_them(
     told, *others = world.asked("/orders", "/invoices")
     assert len(others) == 2
     assert min(others) - told >= 8
+
+
+def test_a_run_killed_in_a_refresh_renews_the_credential_when_it_goes_on(world: World) -> None:
+    world.server.script("/old", Fault.status(401))
+    world.server.script("/new", Fault.ok())
+    running = world.begin("secure: {}")
+    until(lambda: world.lines("renewals"), running)
+    world.kill(running)
+    world.go()
+    world.go_on()
+    assert (len(world.asked("/new")), len(world.lines("renewals"))) == (1, 2)

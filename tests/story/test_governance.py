@@ -664,3 +664,28 @@ async def test_a_credential_that_is_renewed_each_time_is_no_change() -> None:
     now[0] = "from the environment"
     second = await home.run(fetch=["data"])
     assert isinstance(await second.call("fetch"), Refused)
+
+
+async def test_a_run_killed_in_a_refresh_renews_the_credential_when_it_goes_on() -> None:
+    home = Home([Tool(name="fetch", effect=Effect.READ, origin="home", refresh="renew_token")])
+    first = await home.run(fetch=[HttpError(401, "HTTP 401 token_expired")])
+    first.executor.renewed = Crash()
+    call = first.action("fetch", "1.1")
+    with pytest.raises(Crash):
+        await first.gate.perform(call)
+    again = await home.again(first, fetch=["data"])
+    assert await again.gate.perform(call) == Succeeded("data")
+    assert again.executor.refreshed == 1
+
+
+async def test_what_is_in_doubt_is_listed_until_somebody_knows() -> None:
+    home = Home()
+    first = await home.run(send_note=[TimeoutError("lost")])
+    await first.call("send_note", to="ann")
+    [site] = await home.sites()
+    assert (site.kind, site.count, site.open) == (Kind.IN_DOUBT, 1, False)
+    await give(home.store, first.asked[0], "yes", "ann")
+    again = await home.again(first)
+    await again.gate.perform(again.action("send_note", "1.1", to="ann"))
+    [site] = await home.sites()
+    assert (site.count, site.resolved_by) == (0, "ann")

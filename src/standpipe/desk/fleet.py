@@ -4,7 +4,7 @@ Rule 1: a run that says it is running, and whose process is gone, is lost, whoev
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 
 from msgspec import Struct
@@ -64,10 +64,12 @@ class Fleet(Struct, frozen=True, kw_only=True):
     cost: Cost
 
 
-def fleet(rows: Iterable[RunRow], *, alive: Alive, now: str) -> Fleet:
-    """Fold the rows of a home, newest run first."""
+def fleet(
+    rows: Iterable[RunRow], *, alive: Alive, now: str, answered: Collection[str] = ()
+) -> Fleet:
+    """Fold the rows of a home, newest run first; `answered` are the questions that have an answer."""
     ordered = sorted(rows, key=lambda row: natural(row.id), reverse=True)
-    runs = tuple(_run(row, status_of_row(row, alive), now) for row in ordered)
+    runs = tuple(_run(row, status_of_row(row, alive), now, answered) for row in ordered)
     counted = Counter(run.status for run in runs)
     costs = [row.cost_usd for row in ordered if row.model_calls]
     known = [cost for cost in costs if cost is not None]
@@ -110,15 +112,18 @@ def sentence_of(fleet: Fleet) -> str:
     return ", ".join(parts) or "no runs yet"
 
 
-def _run(row: RunRow, status: str, now: str) -> FleetRun:
+def _run(row: RunRow, status: str, now: str, answered: Collection[str]) -> FleetRun:
     running = status == "running"
     explains = status in {"failed", "blocked"}
+    told = _summary(row, status)
+    if status == "blocked" and row.waits_for and all(name in answered for name in row.waits_for):
+        told = f"{', '.join(row.waits_for)} is answered; `standpipe resume {row.id}` goes on"
     return FleetRun(
         run=row.id,
         agent=row.agent,
         task=_cut(f"{row.task_id} {row.task}".strip()),
         status=status,
-        summary=_cut(_summary(row, status), CAUSE_BYTES if explains else SUMMARY_BYTES),
+        summary=_cut(told, CAUSE_BYTES if explains else SUMMARY_BYTES),
         trouble=_cut(row.trouble, CAUSE_BYTES) if running else "",
         step_seconds=_since(row.doing_since if row.doing else row.last_at, now)
         if running

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from standpipe.governor.recovery import Escalate, Stop
 from standpipe.journal.causes import helps, spenders, told
@@ -48,6 +49,7 @@ class End(Struct, frozen=True, omit_defaults=True):
     evidence: tuple[str, ...] = ()
     kind: str = ""
     site: str = ""
+    waits_for: tuple[str, ...] = ()
 
 
 def must_end(entries: Sequence[Entry], *, over_budget: str | None = None) -> End | None:
@@ -61,9 +63,9 @@ def must_end(entries: Sequence[Entry], *, over_budget: str | None = None) -> End
     if end and not (waiting and end.kind == Kind.GAVE_UP):
         return end
     if waiting:
-        return _blocked(waiting, entries)
+        return replace(_blocked(waiting, entries), waits_for=tuple(waiting))
     if elsewhere := pointed_at(entries):
-        return _refused(elsewhere, entries)
+        return replace(_refused(elsewhere, entries), waits_for=tuple(elsewhere))
     if over_budget:
         return _spent(over_budget, entries)
     return None
@@ -71,7 +73,7 @@ def must_end(entries: Sequence[Entry], *, over_budget: str | None = None) -> End
 
 def closing(end: End, *, run: str, epoch: int) -> list[Draft]:
     """Say how a segment ended, and the run with it unless it only waits."""
-    said = [Draft(str(epoch), SegmentEnded(end.status, end.why))]
+    said = [Draft(str(epoch), SegmentEnded(end.status, end.why, end.waits_for))]
     if end.status in FINAL:
         summary = end.summary or end.why
         body = RunEnded(end.status, summary, end.evidence, end.why, kind=end.kind, site=end.site)

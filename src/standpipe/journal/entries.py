@@ -61,6 +61,7 @@ class SegmentEnded(Struct, frozen=True, tag="segment.ended", omit_defaults=True)
 
     ended: str
     why: str = ""
+    waits_for: tuple[str, ...] = ()  # the questions whose answers let it go on
 
 
 class ModelRequested(Struct, frozen=True, tag="model.requested"):

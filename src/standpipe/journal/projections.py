@@ -61,6 +61,7 @@ class RunRow(Struct, frozen=True, kw_only=True):
     doing: str = ""
     doing_since: str = ""
     trouble: str = ""  # the last failure nothing has overcome yet
+    waits_for: tuple[str, ...] = ()  # the questions of a blocked run, its own or those of others
 
 
 class BlockerRow(Struct, frozen=True, kw_only=True):
@@ -181,8 +182,8 @@ def _run_after(row: RunRow, entry: Entry) -> RunRow:
             return replace(
                 row, status="running", pid=pid, process_started=started, epoch=entry.epoch, doing=""
             )
-        case SegmentEnded(ended=ended, why=why) if ended == "blocked":
-            return replace(row, status="blocked", summary=why, doing="")
+        case SegmentEnded(ended=ended, why=why, waits_for=asked) if ended == "blocked":
+            return replace(row, status="blocked", summary=why, doing="", waits_for=asked)
         case RunEnded(status=status, summary=summary):
             return replace(
                 row, status=status, summary=summary, ended_at=entry.at, doing="", trouble=""

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from standpipe.actions import Action, Done, Result, Returned, Tool
 from standpipe.clock import Clock
 from standpipe.governor.fingerprint import Fingerprints, fingerprints
-from standpipe.governor.recovery import Escalate, Recovery, Wait, recover
+from standpipe.governor.recovery import Escalate, Recovery, Refresh, Wait, recover
 from standpipe.governor.sites import host_site, together
 from standpipe.journal import drafts
 from standpipe.journal.denials import Denials
@@ -182,6 +182,12 @@ class Record:
     async def paused(self) -> Mapping[str, float]:
         """Return the hosts that nobody of this home may ask now, with the seconds left."""
         return await self.outlook.refusals.paused()
+
+    async def refresh_if_owed(self, action: Action, renew: Renew) -> None:
+        """Renew the credential where that was chosen; a killed process leaves it to the next one."""
+        last = self.journal.story(action.id)[-1].body
+        if isinstance(last, Settled) and isinstance(last.recovery, Refresh):
+            await self.refresh(action, renew)
 
     async def refresh(self, action: Action, renew: Renew) -> None:
         """Renew a credential once, however many calls were rejected with it; all of them wait for it."""

@@ -30,7 +30,7 @@ class ScriptedExecutor(Executor):
     verdicts: list[Line] = field(default_factory=list[Line])
     calls: list[str] = field(default_factory=list[str])
     refreshed: int = 0
-    renewed: Result = Returned({"refreshed": []})  # noqa: RUF009 -- frozen
+    renewed: Result | BaseException = Returned({"refreshed": []})  # noqa: RUF009 -- frozen
     during: Callable[[], Awaitable[None]] | None = None
 
     async def prepare(self, action: Action) -> str:
@@ -58,6 +58,8 @@ class ScriptedExecutor(Executor):
     async def refresh(self, tool: Tool, *, paused: Mapping[str, float] | None = None) -> Result:
         del tool, paused
         self.refreshed += 1
+        if isinstance(self.renewed, BaseException):
+            raise self.renewed
         return self.renewed
 
 

@@ -23,10 +23,13 @@ OWN = {
 }
 _PAUSED = "standpipe.HostPausedError"
 _WORKER = "standpipe.execution.worker"
-_NOT_CALLED = {
-    "BadArguments": (Kind.BAD_INPUT, "arguments"),
-    "NotStarted": (Kind.ENVIRONMENT, "not_started"),
-    "UnknownTool": (Kind.UNKNOWN_TOOL, "unknown_tool"),
+# What our worker says itself: before it called the function, or about what came back.
+_BY_WORKER = {
+    "BadArguments": (Kind.BAD_INPUT, "arguments", Phase.NOT_SENT),
+    "NotStarted": (Kind.ENVIRONMENT, "not_started", Phase.NOT_SENT),
+    "UnknownTool": (Kind.UNKNOWN_TOOL, "unknown_tool", Phase.NOT_SENT),
+    "ResultTooLarge": (Kind.BAD_INPUT, "result_too_large", Phase.RECEIVED),
+    "ResultNotJson": (Kind.TOOL_BUG, "result_not_json", Phase.RECEIVED),
 }
 _BUG_NAMES = frozenset(f"builtins.{name}" for name in BUGS)
 # Our own exceptions, and those our tools pass on with a `phase` written on them.
@@ -44,11 +47,11 @@ _INPUT = frozenset(
 
 
 def refused_by_worker(fault: Fault) -> Finding | None:
-    """Read why the function was not called at all."""
-    if fault.module != _WORKER or fault.type not in _NOT_CALLED:
+    """Read why the function was not called at all, or why what it returned cannot be passed on."""
+    if fault.module != _WORKER or fault.type not in _BY_WORKER:
         return None
-    kind, code = _NOT_CALLED[fault.type]
-    return Finding(kind=kind, message=fault.message, code=code, phase=Phase.NOT_SENT)
+    kind, code, phase = _BY_WORKER[fault.type]
+    return Finding(kind=kind, message=fault.message, code=code, phase=phase)
 
 
 def own(link: Link) -> Finding | None:
@@ -91,8 +94,8 @@ def told_phase(fault: Fault) -> Phase | None:
 
 def bug(link: Link) -> Finding | None:
     """Read a mistake made in the tool's own frames."""
-    if not link.fault.own_code or _BUG_NAMES.isdisjoint(link.names):
-        return None
+    if not link.fault.own_code or link.names[0] not in _BUG_NAMES:
+        return None  # a class of the tool's own was raised on purpose, whatever it is derived from
     return _finding(link, Kind.TOOL_BUG, place=link.fault.place)
 
 
