@@ -118,12 +118,13 @@ class Runtime:
         known = environment.take_secrets(settings)
         credentials = environment.take_model_credentials()
         refuse_unusable(settings, known)
+        store = open_store(folder, create=True)
         key = key_of(folder / STATE_FOLDER)
         runtime = cls(
             home=folder,
             settings=settings,
             clock=clock or SystemClock(),
-            store=open_store(folder, create=True),
+            store=store,
             executor=Executor(clock=clock or SystemClock()),
             tools={},
             masker=Masker(known, key=key),

@@ -382,7 +382,8 @@ async def test_the_next_segment_begins_with_the_first_model_again(
 ) -> None:
     down = Trouble(Kind.SERVER_ERROR)
     ran = await ask(OPENAI, down, down, READ, Trouble(Kind.CREDENTIAL), fallbacks=[ANTHROPIC])
-    assert ran.paths == [CHAT, CHAT, MESSAGES, MESSAGES]
+    # A stand-in whose key is dead is passed over: for this request the first one has not been asked.
+    assert ran.paths == [CHAT, CHAT, MESSAGES, MESSAGES, CHAT]
     await give(runtime.store, ran.report.blocked_on[0].id, "mended", "operator")
     ended = await played(runtime, lambda: runtime.resume(ran.report.run), [DONE])
     assert (ended.report.status, ended.paths) == ("done", [CHAT])
