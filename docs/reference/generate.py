@@ -203,7 +203,9 @@ def _meanwhile(kind: Kind) -> str:
         return "refused until it is changed"
     if kind in MODEL_CAUSED:
         return "only the same call is refused"
-    host = "; once another tool meets it there, every tool at this host" if kind in HOST_WIDE else ""
+    host = (
+        "; once another tool meets it there, every tool at this host" if kind in HOST_WIDE else ""
+    )
     again = "; one try after a while" if kind in TRANSIENT else ""
     return f"refused{host}{again}"
 
