@@ -50,6 +50,12 @@ def parse(arguments: Sequence[str]) -> Parsed | None:
             return _parsed(f"{first} {second}", rest)
         case [first, *rest] if first in COMMANDS:
             return _parsed(first, rest)
+        case [first, "-h" | "--help"] if _below(first):
+            print(
+                "\n".join(
+                    f"standpipe {name:<18} {COMMANDS[name].summary}" for name in _below(first)
+                )
+            )
         case typed:
             raise _unknown(typed)
     return None
@@ -91,9 +97,13 @@ class _Parser(ArgumentParser):
         raise UsageError(f"{self.prog}: {message}", hint=f"{self.prog} --help")
 
 
+def _below(first: str) -> list[str]:
+    """Return the commands that begin with a word, as `failures list` with `failures`."""
+    return [name for name in COMMANDS if name.startswith(f"{first} ")]
+
+
 def _unknown(typed: Sequence[str]) -> UsageError:
-    below = [name for name in COMMANDS if name.startswith(f"{typed[0]} ")]
-    if below:
+    if below := _below(typed[0]):
         return UsageError(
             f"`{typed[0]}` needs one more word", hint=" | ".join(f"standpipe {n}" for n in below)
         )

@@ -150,9 +150,13 @@ def _judged(said: _Line, result: Result) -> Judgement:
 
 
 def _effect(written: object) -> Effect:
-    """Take what nobody declared for the worst."""
+    """Take what nobody declared for the worst, as the gate does; a word nobody knows is a mistake."""
+    if written is None or written == "":
+        return Effect.ONCE
     known = {effect.value: effect for effect in Effect}
-    return known.get(written, Effect.ONCE) if isinstance(written, str) else Effect.ONCE
+    if not isinstance(written, str) or written not in known:
+        raise UsageError(f"`effect` is one of {', '.join(known)}", hint=EXAMPLE)
+    return known[written]
 
 
 def _worked(result: Result) -> str:

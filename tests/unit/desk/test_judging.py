@@ -53,9 +53,17 @@ def test_an_effect_that_may_have_happened_is_put_to_a_person_and_a_read_is_repea
     assert once.why.startswith("it may have happened")
 
 
-@pytest.mark.parametrize("effect", ["sometimes", None, 7, [], "READ"])
-def test_an_effect_nobody_knows_is_taken_for_the_worst(effect: object) -> None:
-    assert said(effect=effect, error=LOST) == said(error=LOST) == said(effect="once", error=LOST)
+def test_an_effect_nobody_declared_is_taken_for_the_worst() -> None:
+    for effect in (None, ""):
+        assert (
+            said(effect=effect, error=LOST) == said(error=LOST) == said(effect="once", error=LOST)
+        )
+
+
+@pytest.mark.parametrize("effect", ["sometimes", 7, [], "READ"])
+def test_an_effect_that_is_none_is_a_mistake_in_the_line(effect: object) -> None:
+    with pytest.raises(UsageError, match="`effect` is one of read, idempotent, once"):
+        said(effect=effect, error=LOST)
 
 
 @pytest.mark.parametrize("result", [3, "3 orders", {"rows": [1]}, False])
