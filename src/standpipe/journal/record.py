@@ -11,7 +11,7 @@ from standpipe.actions import Action, Done, Result, Returned, Tool
 from standpipe.clock import Clock
 from standpipe.governor.fingerprint import Fingerprints, fingerprints
 from standpipe.governor.recovery import Escalate, Recovery, Refresh, Wait, recover
-from standpipe.governor.sites import host_site, together
+from standpipe.governor.sites import host_site
 from standpipe.journal import drafts
 from standpipe.journal.denials import Denials
 from standpipe.journal.doubts import Doubts
@@ -167,7 +167,7 @@ class Record:
         if refusal is None:  # somebody else was faster, and is through already
             return False
         story = self.journal.story(action.id)
-        if isinstance(self.told(action), Unknown):  # a refusal would say that it did not happen
+        if _is_unknown(story[-1]):  # a refusal would say that it did not happen
             await self.doubts.doubt(action, attempts(story))
             return False
         number = 1 + sum(isinstance(entry.body, Decided) for entry in story)
@@ -226,7 +226,7 @@ class Record:
         host = outcome.host if isinstance(outcome, Failed) else ""
         draft = drafts.settled(
             action, done, outcome, recovery, prints=prints, attempt=attempt, blocker=blocker,
-            depends=self._met_with(action, host),
+            depends=self.recoveries.met_with(action, host),
             host_depends=self.outlook.refusals.host_depends(action, host),
         )  # fmt: skip
         await self.journal.append(*written, draft, *asked)
@@ -356,12 +356,6 @@ class Record:
             case Allow():
                 return [drafts.decided(action, decision, number=number)]
 
-    def _met_with(self, action: Action, host: str) -> str:
-        """Return what all attempts of this call depended on: a renewed credential is no change."""
-        story = self.journal.story(action.id)
-        before = [e.body.depends for e in story if isinstance(e.body, Settled)]
-        return together(*before, self.outlook.refusals.depends(action, host))
-
     async def _asked(
         self, action: Action, outcome: Failed | Unknown, recovery: Recovery, prints: Fingerprints
     ) -> tuple[list[Draft], str]:
@@ -386,6 +380,10 @@ class Record:
                 secrets=secrets,
             )
         ], ""
+
+
+def _is_unknown(last: Entry) -> bool:
+    return isinstance(last.body, Settled) and isinstance(last.body.outcome, Unknown)
 
 
 def _placed(action: Action, outcome: Failed | Unknown) -> Failed | Unknown:

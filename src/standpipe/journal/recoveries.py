@@ -11,7 +11,7 @@ from standpipe.actions import Action
 from standpipe.clock import Clock, moment
 from standpipe.governor.fingerprint import Fingerprints
 from standpipe.governor.recovery import Recovery, recover
-from standpipe.governor.sites import HOST_WIDE, MODEL_CAUSED, host_site
+from standpipe.governor.sites import HOST_WIDE, MODEL_CAUSED, host_site, together
 from standpipe.ids import proposed_id, response_of
 from standpipe.journal.drafts import needs_human
 from standpipe.journal.entries import CredentialRefreshed, Intended, SegmentStarted, Settled
@@ -76,6 +76,12 @@ class Recoveries:
     def renewed_since(self, action: Action) -> bool:
         """Whether the credential was renewed after the last attempt had started."""
         return self._renewed(action) > self._intended(action)
+
+    def met_with(self, action: Action, host: str) -> str:
+        """Return what all attempts of this call depended on: a renewed credential is no change."""
+        story = self.journal.story(action.id)
+        before = [e.body.depends for e in story if isinstance(e.body, Settled)]
+        return together(*before, self.refusals.depends(action, host))
 
     def mended(self, action: Action) -> str:
         """Return the site of the call this one was tried instead of."""
