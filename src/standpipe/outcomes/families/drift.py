@@ -24,7 +24,8 @@ def differences(schema: Schema, value: object) -> list[str]:
     """List what is missing or of another type, with the path; and if something is, what is new.
 
     Example:
-        >>> differences({"type": "object", "required": ["id"]}, {"nr": 1})
+        >>> order = {"type": "object", "properties": {"id": {}}, "required": ["id"]}
+        >>> differences(order, {"nr": 1})
         ['`id` is missing', '`nr` is new']
     """
     found = list(islice(_compare(schema, value, "", schema, 0), DIFFERENCES_MAX))
