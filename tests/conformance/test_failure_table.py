@@ -85,7 +85,7 @@ def raised(call: Callable[[], object], *, own_file: str = "") -> Raised:
     pytest.fail("nothing was raised")
 
 
-def held(row: Row, result: Result, *, local: bool = False) -> None:
+def assert_comes_to(row: Row, result: Result, *, local: bool = False) -> None:
     """Hold a row against what each effect comes to."""
     for effect in Effect:
         tool = Tool(name="call", effect=effect, local=local)
@@ -184,7 +184,7 @@ def test_a_status_means_the_same_from_every_client(
     server: FaultServer, client: str, status: int
 ) -> None:
     url = f"{server.url}/status/{status}"
-    held(STATUSES[status], raised(lambda: CLIENTS[client](url, ANSWER)))
+    assert_comes_to(STATUSES[status], raised(lambda: CLIENTS[client](url, ANSWER)))
 
 
 def error(**fields: object) -> str:
@@ -248,7 +248,7 @@ def test_headers_and_body_speak_before_the_status(
 ) -> None:
     fault, row = TELLING[name]
     server.script("/telling", fault)
-    held(row, raised(lambda: CLIENTS[client](f"{server.url}/telling", ANSWER)))
+    assert_comes_to(row, raised(lambda: CLIENTS[client](f"{server.url}/telling", ANSWER)))
 
 
 def test_a_rejected_credential_that_can_be_renewed_is_renewed_once(server: FaultServer) -> None:
@@ -292,7 +292,7 @@ def test_a_connection_that_breaks_after_the_request_leaves_a_once_call_in_doubt(
     server: FaultServer, client: str, path: str
 ) -> None:
     seconds = SILENT if path == "/silence" else ANSWER
-    held(BREAKS[path], raised(lambda: CLIENTS[client](server.url + path, seconds)))
+    assert_comes_to(BREAKS[path], raised(lambda: CLIENTS[client](server.url + path, seconds)))
 
 
 @contextmanager
@@ -306,18 +306,20 @@ def nobody() -> Generator[str]:
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_connection_that_is_refused_was_never_sent(client: str) -> None:
     with nobody() as url:
-        held(NEVER_SENT, raised(lambda: CLIENTS[client](url, ANSWER)))
+        assert_comes_to(NEVER_SENT, raised(lambda: CLIENTS[client](url, ANSWER)))
 
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_name_that_nobody_has_was_never_sent(client: str) -> None:
-    held(NEVER_SENT, raised(lambda: CLIENTS[client]("http://no-such-host.invalid/", ANSWER)))
+    assert_comes_to(
+        NEVER_SENT, raised(lambda: CLIENTS[client]("http://no-such-host.invalid/", ANSWER))
+    )
 
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_handshake_that_fails_was_never_sent(server: FaultServer, client: str) -> None:
     url = server.url.replace("http:", "https:")
-    held(NEVER_SENT, raised(lambda: CLIENTS[client](url, ANSWER)))
+    assert_comes_to(NEVER_SENT, raised(lambda: CLIENTS[client](url, ANSWER)))
 
 
 def test_a_pool_without_a_free_connection_sent_nothing(server: FaultServer) -> None:
@@ -327,7 +329,7 @@ def test_a_pool_without_a_free_connection_sent_nothing(server: FaultServer) -> N
         httpx.Client(limits=limits, timeout=timeout, trust_env=False) as client,
         client.stream("GET", f"{server.url}/slow"),
     ):
-        held(NEVER_SENT, raised(lambda: client.get(f"{server.url}/ok")))
+        assert_comes_to(NEVER_SENT, raised(lambda: client.get(f"{server.url}/ok")))
 
 
 @pytest.mark.parametrize("path", ["/reset", "/half-close", "/cut", "/silence"])
@@ -342,7 +344,7 @@ def test_the_standard_client_of_http_loses_an_answer_the_same_way(
             client.request("POST", path, body=b"{}")
             return client.getresponse().read()
 
-    held(BREAKS[path], raised(ask))
+    assert_comes_to(BREAKS[path], raised(ask))
 
 
 def test_of_several_failures_the_one_that_proves_least_decides(server: FaultServer) -> None:
@@ -469,14 +471,14 @@ def by_botocore(url: str, seconds: float) -> object:
 def test_a_cloud_says_no_by_its_code(server: FaultServer, code: str) -> None:
     body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "no"})
     server.script("POST /", Fault.status(400, body=body, media="application/x-amz-json-1.0"))
-    held(CLOUD[code], raised(lambda: by_botocore(server.url, ANSWER)))
+    assert_comes_to(CLOUD[code], raised(lambda: by_botocore(server.url, ANSWER)))
 
 
 def test_a_cloud_that_does_not_answer_may_have_done_it(server: FaultServer) -> None:
     server.script("POST /", Fault.silence())
-    held(BREAKS["/silence"], raised(lambda: by_botocore(server.url, SILENT)))
+    assert_comes_to(BREAKS["/silence"], raised(lambda: by_botocore(server.url, SILENT)))
     with nobody() as url:
-        held(NEVER_SENT, raised(lambda: by_botocore(url, ANSWER)))
+        assert_comes_to(NEVER_SENT, raised(lambda: by_botocore(url, ANSWER)))
 
 
 # --- mail ----------------------------------------------------------------------------------------
@@ -499,7 +501,7 @@ def by_smtp(address: str, box: str, user: str = "") -> None:
 
 @pytest.mark.parametrize("box", MAILBOXES)
 def test_a_mail_fails_by_what_its_server_said(server: FaultServer, box: str) -> None:
-    held(MAILBOXES[box], raised(lambda: by_smtp(server.smtp, box)))
+    assert_comes_to(MAILBOXES[box], raised(lambda: by_smtp(server.smtp, box)))
 
 
 def test_a_mail_whose_last_answer_never_came_may_have_been_sent(server: FaultServer) -> None:
@@ -512,12 +514,16 @@ def test_a_mail_whose_last_answer_never_came_may_have_been_sent(server: FaultSer
 
 
 def test_a_mail_server_that_rejects_the_login_rejects_a_credential(server: FaultServer) -> None:
-    held(Row(Kind.CREDENTIAL, Escalate), raised(lambda: by_smtp(server.smtp, "ann", user="535")))
+    assert_comes_to(
+        Row(Kind.CREDENTIAL, Escalate), raised(lambda: by_smtp(server.smtp, "ann", user="535"))
+    )
 
 
 def test_a_mail_server_that_is_not_there_got_nothing() -> None:
     with nobody() as url:
-        held(NEVER_SENT, raised(lambda: by_smtp(url.removeprefix("http://").strip("/"), "ann")))
+        assert_comes_to(
+            NEVER_SENT, raised(lambda: by_smtp(url.removeprefix("http://").strip("/"), "ann"))
+        )
 
 
 # --- other protocols, each against a server of a few lines -----------------------------------------
@@ -558,9 +564,9 @@ def test_ftp_says_no_by_its_code() -> None:
             client.size("gone.txt")
 
     with saying("220 hi", "331 password", "530 no", "221 bye") as port:
-        held(Row(Kind.CREDENTIAL, Escalate), raised(lambda: ask(port)))
+        assert_comes_to(Row(Kind.CREDENTIAL, Escalate), raised(lambda: ask(port)))
     with saying("220 hi", "331 password", "230 in", "200 ok", "550 gone.txt: No such file", "221 bye") as port:  # fmt: skip
-        held(Row(Kind.NOT_FOUND, Return), raised(lambda: ask(port)))
+        assert_comes_to(Row(Kind.NOT_FOUND, Return), raised(lambda: ask(port)))
 
 
 def by_pop(port: int) -> None:
@@ -620,7 +626,7 @@ def test_sqlite_says_no_by_its_error_name(statement: str, row: Row) -> None:
     with sqlite3.connect(":memory:") as database:
         database.execute("CREATE TABLE payroll (id INTEGER PRIMARY KEY, name TEXT NOT NULL)")
         database.execute("INSERT INTO payroll VALUES (1, 'a')")
-        held(row, raised(lambda: database.execute(statement)))
+        assert_comes_to(row, raised(lambda: database.execute(statement)))
     database.close()
 
 
@@ -665,7 +671,7 @@ def test_a_disk_without_room_needs_a_person() -> None:
             full.write(b"x")
 
     row = Row(Kind.ENVIRONMENT, Escalate, phases=tuple(Phase))
-    held(row, raised(fill), local=True)
+    assert_comes_to(row, raised(fill), local=True)
 
 
 def test_a_process_without_files_left_needs_a_person() -> None:
@@ -677,7 +683,7 @@ def test_a_process_without_files_left_needs_a_person() -> None:
             result = raised(lambda: os.open(os.devnull, os.O_RDONLY))
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    held(Row(Kind.ENVIRONMENT, Escalate, phases=tuple(Phase)), result, local=True)
+    assert_comes_to(Row(Kind.ENVIRONMENT, Escalate, phases=tuple(Phase)), result, local=True)
 
 
 # --- the tool's own code -------------------------------------------------------------------------

@@ -260,3 +260,13 @@ def test_on_a_terminal_a_line_is_a_row_people_read_unless_json_is_asked_for(
     assert shown.startswith('{"kind":"credential"') is is_json
     assert "credential" in shown
     assert "escalate" in shown
+
+
+def test_an_answer_names_every_run_that_waited_for_it(home: Path) -> None:
+    assert standpipe("run", "Orders", "--home", str(home)).code == 3
+    assert standpipe("run", "Orders again", "--home", str(home)).code == 3
+    given = standpipe("answer", "b1", "right given", "--home", str(home), "--detach")
+    assert given.code == 0
+    assert f"r2 waited for it, too: `standpipe resume r2 --home {home}`" in given.stderr
+    shown = standpipe("status", "--home", str(home)).stdout
+    assert "b1 is answered; `standpipe resume r2` goes on" in shown

@@ -11,17 +11,16 @@ from typing import Annotated, NoReturn, cast
 
 import msgspec
 from msgspec import Meta, Struct
-from msgspec.structs import replace
 
 from standpipe.actions import Effect, Result, Returned, Tool
 from standpipe.errors import UsageError
 from standpipe.governor.fingerprint import fingerprints
 from standpipe.governor.recovery import recover
+from standpipe.journal.drafts import placed
 from standpipe.outcomes.classify import judge, read
 from standpipe.outcomes.evidence import answer, error
 from standpipe.outcomes.outcome import Failed, Kind, Unknown
 from standpipe.outcomes.shape import is_empty
-from standpipe.policy.egress import host_of
 
 EXAMPLE = '{"tool": "t", "effect": "read", "args": {}, "http": {"status": 401, "body": ""}}'
 _JITTER = 0.5  # the middle of what may be slept, so that the same line gives the same answer
@@ -135,7 +134,7 @@ def _judged(said: _Line, result: Result) -> Judgement:
     outcome, reading = judge(tool, result), read(tool, result)
     if not isinstance(outcome, Failed | Unknown) or reading is None:
         return Judgement(why=_worked(result))
-    outcome = _placed(outcome, arguments)
+    outcome = placed(arguments, outcome)  # as the journal does
     prints = fingerprints(tool.name, arguments, outcome)
     chosen = recover(outcome, tool=tool, attempt=1, seen=1, jitter=_JITTER)
     return Judgement(
@@ -163,14 +162,6 @@ def _worked(result: Result) -> str:
     if isinstance(result, Returned) and is_empty(result.value):
         return "it worked, and there is nothing in it; that is counted for `no_progress`"
     return "it worked"
-
-
-def _placed(outcome: Failed | Unknown, arguments: Mapping[str, object]) -> Failed | Unknown:
-    """Name the host the call itself names, as the journal does, so that the site is the one it has."""
-    url = arguments.get("url")
-    if isinstance(outcome, Unknown) or outcome.host or not isinstance(url, str):
-        return outcome
-    return replace(outcome, host=host_of(url) or "")
 
 
 def _text(value: object) -> str:

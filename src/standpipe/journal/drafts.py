@@ -5,10 +5,11 @@ Rule 1: an entry and the question it raises are written together: nothing is hel
 
 import hashlib
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
+from msgspec.structs import replace
 
 from standpipe.actions import TRUSTED, Action, Change, Done, Effect, Label
 from standpipe.governor.fingerprint import VERSION, Fingerprints
@@ -24,7 +25,7 @@ from standpipe.journal.entries import (
     Settled,
     Verdict,
 )
-from standpipe.outcomes.outcome import Failed, Kind, Outcome, Succeeded
+from standpipe.outcomes.outcome import Failed, Kind, Outcome, Succeeded, Unknown
 from standpipe.outcomes.shape import is_empty
 from standpipe.policy.decision import Allow, Ask, Decision, Deny
 from standpipe.policy.egress import host_of
@@ -82,6 +83,19 @@ def question(action: Action, ask: Ask, *, blocker: str, now: datetime) -> Draft:
 def _reasons(ask: Ask, action: Action) -> str:
     """Whoever decides sees both: why it is held, and why the agent wants it."""
     return f"{ask.reason}; the agent's reason: {action.why}" if action.why else ask.reason
+
+
+def asked_host(arguments: Mapping[str, object]) -> str:
+    """Return the host a call itself names, in its `url`; a message is never read for it."""
+    url = arguments.get("url")
+    return (host_of(url) or "") if isinstance(url, str) else ""
+
+
+def placed(arguments: Mapping[str, object], outcome: Failed | Unknown) -> Failed | Unknown:
+    """Name the host of a failure where only the call says it."""
+    if isinstance(outcome, Unknown) or outcome.host:
+        return outcome
+    return replace(outcome, host=asked_host(arguments))
 
 
 def call_digest(action: Action) -> str:
@@ -158,8 +172,7 @@ def settled(  # noqa: PLR0913 -- all but the first four are keyword-only facts o
 
 def _hosts(action: Action, done: Done, failed_at: str) -> tuple[str, ...]:
     """Say whom a call talked to: what was seen, what was asked for, what the failure names."""
-    url = action.arguments.get("url")
-    asked = host_of(url) if isinstance(url, str) else None
+    asked = asked_host(action.arguments)
     return tuple(dict.fromkeys(filter(None, (*done.hosts, asked, failed_at))))
 
 

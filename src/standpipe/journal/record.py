@@ -5,8 +5,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from msgspec.structs import replace
-
 from standpipe.actions import Action, Done, Result, Returned, Tool
 from standpipe.clock import Clock
 from standpipe.governor.fingerprint import Fingerprints, fingerprints
@@ -53,7 +51,6 @@ from standpipe.outcomes.outcome import Failed, Kind, Outcome, Phase, Unknown
 from standpipe.outcomes.reading import fields, items
 from standpipe.policy.arguments import Complaint
 from standpipe.policy.decision import Allow, Ask, Decision, Deny
-from standpipe.policy.egress import host_of
 from standpipe.policy.rulebook import Rule, decide
 from standpipe.policy.situation import Refusal
 
@@ -219,7 +216,7 @@ class Record:
             )
             await self.journal.append(*written, draft)
             return worked
-        outcome = _placed(action, outcome)
+        outcome = drafts.placed(action.arguments, outcome)
         prints = fingerprints(action.tool.name, action.arguments, outcome)
         recovery = await self.recoveries.choose(action, outcome, prints, attempt)
         asked, blocker = await self._asked(action, outcome, recovery, prints)
@@ -384,14 +381,6 @@ class Record:
 
 def _is_unknown(last: Entry) -> bool:
     return isinstance(last.body, Settled) and isinstance(last.body.outcome, Unknown)
-
-
-def _placed(action: Action, outcome: Failed | Unknown) -> Failed | Unknown:
-    """Name the host where the call itself says it; a message is never read for it."""
-    url = action.arguments.get("url")
-    if isinstance(outcome, Unknown) or outcome.host or not isinstance(url, str):
-        return outcome
-    return replace(outcome, host=host_of(url) or "")
 
 
 def _names_of(came: Result) -> tuple[str, ...]:

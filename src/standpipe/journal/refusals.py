@@ -19,7 +19,7 @@ from standpipe.governor.fingerprint import Fingerprints
 from standpipe.governor.hosts import Host, may_repeat, of_tool, seconds_left
 from standpipe.governor.sites import Site, is_alias, may_try, seen_next, stamp
 from standpipe.ids import HOME, digest
-from standpipe.journal.drafts import call_digest, twin_digest
+from standpipe.journal.drafts import asked_host, call_digest, twin_digest
 from standpipe.journal.entries import Draft, SiteProbed
 from standpipe.journal.projections import (
     CALLS,
@@ -38,7 +38,6 @@ from standpipe.journal.projections import (
 )
 from standpipe.journal.store import Store
 from standpipe.outcomes.outcome import Failed, Unknown
-from standpipe.policy.egress import host_of
 from standpipe.policy.situation import Refusal
 
 CALL_DAYS_MAX = 7
@@ -242,9 +241,8 @@ def _named(manifest: str, given: Mapping[str, str]) -> str:
 
 def _hosts(action: Action, tool: ToolRow) -> tuple[str, ...]:
     """Return whom a call will talk to, as far as anybody can tell before it."""
-    url = action.arguments.get("url")
-    if isinstance(url, str):
-        return tuple(filter(None, (host_of(url),)))
+    if "url" in action.arguments:
+        return tuple(filter(None, (asked_host(action.arguments),)))
     return tool.hosts if len(tool.hosts) == 1 else ()  # of several, nobody knows which
 
 

@@ -16,6 +16,7 @@ from standpipe.desk.answers import Given, give
 from standpipe.desk.blockers import blocker_rows, inbox as waiting_in, is_open, run_rows
 from standpipe.desk.inert import inert
 from standpipe.desk.sentences import Tone
+from standpipe.ids import natural
 from standpipe.journal.projections import BlockerRow, RunRow
 from standpipe.journal.store import Store
 
@@ -23,6 +24,7 @@ from standpipe.journal.store import Store
 class _Answered(Struct, frozen=True):
     given: Given
     goes_on: bool  # its run waits for nothing else
+    others: tuple[str, ...] = ()  # runs that waited for the same answer, and for nothing else
 
 
 def inbox(options: Namespace) -> int:
@@ -61,6 +63,9 @@ def _answer(options: Namespace, text: str) -> int:
         return 0
     again = "" if said.given.fresh else ", as it was before"
     show([(inert(f"{row.id}: {row.answer} ({row.by}{again})"), Tone.GOOD)])
+    for other in said.others:
+        command = command_text(f"standpipe resume {other}", options.home)
+        say(f"{other} waited for it, too: `{command}`", Tone.QUIET)
     if not said.goes_on:
         return 0
     if interactive() and not options.detach:
@@ -74,7 +79,16 @@ def _answer(options: Namespace, text: str) -> int:
 async def _give(store: Store, typed: str, text: str) -> _Answered:
     given = await give(store, typed, text, OPERATOR)
     runs = await run_rows(store)
-    return _Answered(given, _waits_for_nothing(given.row.run, runs, await blocker_rows(store)))
+    blockers = await blocker_rows(store)
+    answered = {name for name, row in blockers.items() if row.answer is not None}
+    others = (
+        row.id
+        for row in runs.values()
+        if row.id != given.row.run and row.status == "blocked" and given.row.id in row.waits_for
+        if answered.issuperset(row.waits_for)
+    )
+    free = _waits_for_nothing(given.row.run, runs, blockers)
+    return _Answered(given, free, tuple(sorted(others, key=natural)))
 
 
 def _waits_for_nothing(

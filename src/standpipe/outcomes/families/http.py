@@ -240,7 +240,8 @@ def _message(answer: Answer, kind: Kind, code: str) -> str:
     if answer.host:
         head += f" from {answer.host}"
     reason = visible(_reason(answer), limit=500)
-    told = f"{head}: {reason}" if reason and reason != code else head
+    says_more = reason and reason not in (code, f"HTTP {answer.status}")
+    told = f"{head}: {reason}" if says_more else head
     needs = _needs(answer) if kind in _CREDENTIALS else ""
     return f"{told} ({needs})" if needs and needs not in told else told
 
