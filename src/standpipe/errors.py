@@ -7,7 +7,8 @@ StandpipeError                 everything this package raises on purpose
 ├── JournalError               the record cannot be kept or read (exit 1, resumable)
 │   ├── JournalFullError       no room to write
 │   ├── BrokenJournalError     what is written there cannot have been written by us
-│   └── FencedError            somebody else owns this run now
+│   ├── FencedError            somebody else owns this run now
+│   └── StaleError             what this was decided on has changed meanwhile
 ├── StateError                 our bug: a step the table of states does not allow
 └── Conflict                   a brain file changed under the writer
 """
@@ -48,6 +49,10 @@ class BrokenJournalError(JournalError):
 
 class FencedError(JournalError):
     """A newer segment of this run exists; this process must not write any more."""
+
+
+class StaleError(JournalError):
+    """A row that a sentence was decided on has changed; nothing was written, decide again."""
 
 
 class StateError(StandpipeError):

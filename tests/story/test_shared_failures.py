@@ -14,7 +14,7 @@ from standpipe.gate import Gate
 from standpipe.governor.fingerprint import VERSION, Fingerprints, fingerprints
 from standpipe.governor.hosts import TOKENS_MAX, Host
 from standpipe.governor.sites import RUNS_MAX, Site
-from standpipe.journal.entries import Draft, Entry, InDoubt, Settled, SiteProbed
+from standpipe.journal.entries import BlockedRaised, Draft, Entry, InDoubt, Settled, SiteProbed
 from standpipe.journal.projections import (
     CALLS,
     HOST_SITES,
@@ -27,6 +27,7 @@ from standpipe.journal.projections import (
     TwinRow,
     read_row,
 )
+from standpipe.journal.store import Seen
 from standpipe.journal.views import open_blockers, pointed_at
 from standpipe.outcomes.outcome import Failed, Outcome, Refused, Succeeded, Unknown
 from standpipe.stores.memory import MemoryStore
@@ -557,6 +558,26 @@ async def test_of_two_runs_that_find_a_half_open_site_at_once_only_one_tries_it(
     assert slow.executor.calls == []
 
 
+async def test_two_runs_that_fail_at_the_same_place_at_once_ask_one_question() -> None:
+    home = Home()
+    slow, fast = await home.run(fetch=[REJECTED]), await home.run(fetch=[REJECTED])
+    append = home.store.append
+
+    async def overtaken(
+        run: str, epoch: int, drafts: Sequence[Draft], *, seen: Seen | None = None
+    ) -> Sequence[Entry]:
+        if run == slow.id and any(isinstance(draft.body, BlockedRaised) for draft in drafts):
+            home.store.append = append  # after it has looked, and before it writes
+            await fast.call("fetch", SHOP)
+        return await append(run, epoch, drafts, seen=seen)
+
+    home.store.append = overtaken
+    assert isinstance(await slow.call("fetch", SHOP), Failed)
+    [blocker] = fast.asked
+    assert slow.asked == []
+    assert slow.points == (blocker,)
+
+
 async def test_the_one_attempt_at_a_half_open_site_is_one_and_is_not_repeated() -> None:
     home = Home()
     await (await home.run(fetch=[BUSY])).call("fetch")
@@ -784,10 +805,12 @@ async def test_an_effect_in_doubt_holds_its_twins_before_anybody_is_asked_about_
     first, second = await home.run(send=[TimeoutError("the line went dead")]), await home.run()
     append = home.store.append
 
-    async def killed(run: str, epoch: int, drafts: Sequence[Draft]) -> Sequence[Entry]:
+    async def killed(
+        run: str, epoch: int, drafts: Sequence[Draft], *, seen: Seen | None = None
+    ) -> Sequence[Entry]:
         if any(isinstance(draft.body, InDoubt) for draft in drafts):
             raise Crash
-        return await append(run, epoch, drafts)
+        return await append(run, epoch, drafts, seen=seen)
 
     home.store.append = killed
     with pytest.raises(Crash):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from standpipe.journal.entries import Body, Draft, Entry
 from standpipe.journal.states import State, step
-from standpipe.journal.store import Store
+from standpipe.journal.store import Seen, Store
 
 Listener = Callable[[Entry], None]
 
@@ -35,16 +35,17 @@ class Journal:
             self._take(entry)
         return self.entries
 
-    async def append(self, *drafts: Draft) -> None:
-        """Write sentences, all or none, and be sure they are on disk.
+    async def append(self, *drafts: Draft, seen: Seen | None = None) -> None:
+        """Write sentences, all or none, and be sure they are on disk; `seen` are the rows they rest on.
 
         Raises:
             StateError: the table of states does not allow one of them.
             FencedError: this run has a newer owner.
+            StaleError: somebody changed a row that was `seen`; decide again.
             JournalError: it cannot be written; nothing may happen.
         """
         self._check(drafts)
-        written = await self.store.append(self.run, self.epoch, drafts)
+        written = await self.store.append(self.run, self.epoch, drafts, seen=seen)
         expected = self.entries[-1].seq + 1 if self.entries else 1
         own = [entry for entry in written if entry.run == self.run]
         if [entry.seq for entry in own] == list(range(expected, expected + len(own))):

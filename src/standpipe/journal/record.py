@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from standpipe.actions import Action, Done, Result, Returned, Tool
 from standpipe.clock import Clock
+from standpipe.errors import StaleError
 from standpipe.governor.fingerprint import Fingerprints, fingerprints
 from standpipe.governor.recovery import Escalate, Recovery, Refresh, Wait, recover
 from standpipe.governor.sites import host_site
@@ -31,6 +33,7 @@ from standpipe.journal.outlook import Outlook
 from standpipe.journal.questions import new_blocker, raised
 from standpipe.journal.recoveries import Recoveries
 from standpipe.journal.refusals import View
+from standpipe.journal.store import Seen
 from standpipe.journal.views import (
     Decide,
     LeaveOut,
@@ -218,33 +221,37 @@ class Record:
             return worked
         outcome = drafts.placed(action.arguments, outcome)
         prints = fingerprints(action.tool.name, action.arguments, outcome)
-        recovery = await self.recoveries.choose(action, outcome, prints, attempt)
-        asked, blocker = await self._asked(action, outcome, recovery, prints)
         host = outcome.host if isinstance(outcome, Failed) else ""
-        draft = drafts.settled(
-            action, done, outcome, recovery, prints=prints, attempt=attempt, blocker=blocker,
-            depends=self.recoveries.met_with(action, host),
-            host_depends=self.outlook.refusals.host_depends(action, host),
-        )  # fmt: skip
-        await self.journal.append(*written, draft, *asked)
-        return recovery
+        while True:
+            recovery = await self.recoveries.choose(action, outcome, prints, attempt)
+            asked, blocker, seen = await self._asked(action, outcome, recovery, prints)
+            draft = drafts.settled(
+                action, done, outcome, recovery, prints=prints, attempt=attempt, blocker=blocker,
+                depends=self.recoveries.met_with(action, host),
+                host_depends=self.outlook.refusals.host_depends(action, host),
+            )  # fmt: skip
+            with suppress(StaleError):  # somebody failed there at the same moment, and asked
+                await self.journal.append(*written, draft, *asked, seen=seen)
+                return recovery
 
     async def model_failed(
         self, draft: Draft, model: str, failed: Failed, recovery: Recovery
     ) -> None:
         """Write down a request the model did not answer, with the question it raises, or points to."""
-        written, body = [draft], draft.body
-        if self.recoveries.parks(recovery) and isinstance(body, ModelFailed):
-            if known := await self.outlook.refusals.question(body.site):
+        body = draft.body
+        if not self.recoveries.parks(recovery) or not isinstance(body, ModelFailed):
+            return await self.journal.append(draft)
+        while True:
+            known, seen = await self.outlook.refusals.question(body.site)
+            if known:
                 refused = ModelRefused(body.number, model, body.site, recovery.why, blocker=known)
-                written.append(Draft(draft.key, refused))
-            else:
-                raised = drafts.escalated(
-                    model, failed, recovery, action=draft.key, site=body.site,
-                    blocker=await new_blocker(self.journal.store), now=self.clock.now(),
-                )  # fmt: skip
-                written.append(raised)
-        await self.journal.append(*written)
+                return await self.journal.append(draft, Draft(draft.key, refused))
+            raised = drafts.escalated(
+                model, failed, recovery, action=draft.key, site=body.site,
+                blocker=await new_blocker(self.journal.store), now=self.clock.now(),
+            )  # fmt: skip
+            with suppress(StaleError):  # somebody failed there at the same moment, and asked
+                return await self.journal.append(draft, raised, seen=seen)
 
     async def leave_out(self, action: Action, by: str) -> None:
         """Write down that a person decided to go on without it."""
@@ -355,28 +362,23 @@ class Record:
 
     async def _asked(
         self, action: Action, outcome: Failed | Unknown, recovery: Recovery, prints: Fingerprints
-    ) -> tuple[list[Draft], str]:
+    ) -> tuple[list[Draft], str, Seen]:
         """Raise the question a recovery needs, unless it is open already; then point to it."""
+        seen: Seen = {}
         if not isinstance(outcome, Failed) or not self.recoveries.parks(recovery, action):
-            return [], ""
+            return [], "", seen
         if isinstance(recovery, Escalate):
             wide = host_site(outcome.host, prints.cause) if outcome.host else ""
             waiting = open_blockers(self.journal.entries).items()
             own = next((name for name, asked in waiting if asked.site == prints.site), "")
-            if known := own or await self.outlook.refusals.question(prints.site, wide):
-                return [], known
+            known, seen = await self.outlook.refusals.question(prints.site, wide)
+            if known := own or known:
+                return [], known, {}
         secrets = self.outlook.refusals.secrets(action, outcome.host)
-        return [
-            await raised(
-                self.journal,
-                self.clock,
-                action,
-                outcome,
-                recovery,
-                site=prints.site,
-                secrets=secrets,
-            )
-        ], ""
+        question = await raised(
+            self.journal, self.clock, action, outcome, recovery, site=prints.site, secrets=secrets
+        )
+        return [question], "", seen
 
 
 def _is_unknown(last: Entry) -> bool:

@@ -36,7 +36,7 @@ from standpipe.journal.projections import (
     TwinRow,
     read_row,
 )
-from standpipe.journal.store import Store
+from standpipe.journal.store import Seen, Store
 from standpipe.outcomes.outcome import Failed, Unknown
 from standpipe.policy.situation import Refusal
 
@@ -140,13 +140,15 @@ class Refusals:
             wide = None
         return max(seen_next(here, same_way), seen_next(wide, same_way))
 
-    async def question(self, site: str, host_site: str = "") -> str:
-        """Return the open question about a site, so that nobody is asked a second one."""
-        for view, name in ((SITES, site), (HOST_SITES, host_site)):
-            row = read_row(Site, await self.store.row(view, name)) if name else None
+    async def question(self, site: str, host_site: str = "") -> tuple[str, Seen]:
+        """Return the open question about a site, and the rows that say so: nobody is asked a second one."""
+        places = [(view, name) for view, name in ((SITES, site), (HOST_SITES, host_site)) if name]
+        seen = {place: await self.store.row(*place) for place in places}
+        for found in seen.values():
+            row = read_row(Site, found)
             if row and row.open and row.blocker:
-                return row.blocker
-        return ""
+                return row.blocker, seen
+        return "", seen
 
     def depends(self, action: Action, host: str) -> str:
         """Name what a call to `host` depends on: its manifest, with the source behind it, and its credentials."""

@@ -4,13 +4,16 @@ Rule 1: `append` is for the owner of a run and is fenced by its epoch; `post` is
 (answers, cancel) and is not. Both are all or nothing and on disk once they return.
 Rule 2: a draft whose (run, key, kind) is there already is not written again; the recorded entry is told.
 Rule 3: projections are written in the transaction of the append, never after it.
+Rule 4: whoever decides by a row that others change says so (`seen`): then two runs never decide the same.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from standpipe.journal.chain import Stored
 from standpipe.journal.entries import Draft, Entry, RunCreated
+
+Seen: TypeAlias = Mapping[tuple[str, str], bytes | None]  # (view, key): the row as it was read
 
 
 class Store(Protocol):
@@ -22,8 +25,15 @@ class Store(Protocol):
         """Raise the epoch, write `draft` under it, and return it."""
         ...
 
-    async def append(self, run: str, epoch: int, drafts: Sequence[Draft]) -> Sequence[Entry]:
-        """Write as the owner; raise FencedError if a newer epoch exists."""
+    async def append(
+        self, run: str, epoch: int, drafts: Sequence[Draft], *, seen: Seen | None = None
+    ) -> Sequence[Entry]:
+        """Write as the owner, if the rows that were `seen` still stand.
+
+        Raises:
+            FencedError: a newer epoch exists.
+            StaleError: somebody changed one of the rows; decide again.
+        """
         ...
 
     async def post(self, run: str, drafts: Sequence[Draft]) -> Sequence[Entry]:

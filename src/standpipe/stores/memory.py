@@ -6,11 +6,12 @@ from functools import partial
 import msgspec
 
 from standpipe.clock import Clock, stamp
-from standpipe.errors import FencedError, NotFoundError
+from standpipe.errors import FencedError, NotFoundError, StaleError
 from standpipe.ids import HOME, run_id
 from standpipe.journal.chain import GENESIS, Stored, encode, place
 from standpipe.journal.entries import Draft, Entry, RunCreated, kind_of
 from standpipe.journal.folds import project
+from standpipe.journal.store import Seen
 
 
 class MemoryStore:
@@ -42,12 +43,19 @@ class MemoryStore:
         self._write(run, [Draft(str(epoch), draft.body)])
         return epoch
 
-    async def append(self, run: str, epoch: int, drafts: Sequence[Draft]) -> Sequence[Entry]:
+    async def append(
+        self, run: str, epoch: int, drafts: Sequence[Draft], *, seen: Seen | None = None
+    ) -> Sequence[Entry]:
         self._known(run)
         if epoch != self._epochs[run]:
             raise FencedError(
                 f"run `{run}` is at epoch {self._epochs[run]}, this process at {epoch}",
                 hint="another process went on with it; this one stops",
+            )
+        if changed := [row for row, text in (seen or {}).items() if self._rows.get(row) != text]:
+            raise StaleError(
+                f"the row {'/'.join(changed[0])} has changed",
+                hint="somebody else was faster; decide again",
             )
         return self._write(run, drafts)
 

@@ -21,12 +21,14 @@ from standpipe.errors import (
     JournalError,
     JournalFullError,
     NotFoundError,
+    StaleError,
 )
 from standpipe.ids import HOME, digest, run_id
 from standpipe.journal.chain import GENESIS, Stored, decode, encode, place
 from standpipe.journal.entries import Draft, Entry, RunCreated, kind_of
 from standpipe.journal.folds import project
 from standpipe.journal.projections import Row, RunRow
+from standpipe.journal.store import Seen
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x53545044  # "STPD"
@@ -51,6 +53,7 @@ create table series (name text primary key, n integer not null) strict;
 create table meta (name text primary key, value text not null) strict;
 """
 _RESTORE = "restore it from a backup"
+_AGAIN = "somebody else was faster; decide again"
 COLUMNS = "run, seq, epoch, key, kind, v, at, data, prev, hash"
 
 
@@ -85,7 +88,9 @@ class SqliteStore:
             self._write(db, run, [Draft(str(epoch), draft.body)])
             return epoch
 
-    async def append(self, run: str, epoch: int, drafts: Sequence[Draft]) -> Sequence[Entry]:
+    async def append(
+        self, run: str, epoch: int, drafts: Sequence[Draft], *, seen: Seen | None = None
+    ) -> Sequence[Entry]:
         with self._transaction() as db:
             now = _stream(db, run).epoch
             if now != epoch:
@@ -93,6 +98,9 @@ class SqliteStore:
                     f"run `{run}` is at epoch {now}, this process at {epoch}",
                     hint="another process went on with it; this one stops",
                 )
+            for (view, key), row in (seen or {}).items():
+                if _look(db, view, key) != row:
+                    raise StaleError(f"the row {view}/{key} has changed", hint=_AGAIN)
             return self._write(db, run, drafts)
 
     async def post(self, run: str, drafts: Sequence[Draft]) -> Sequence[Entry]:

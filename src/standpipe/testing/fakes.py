@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from standpipe.journal.chain import Stored
 from standpipe.journal.entries import Draft, Entry, RunCreated
-from standpipe.journal.store import Store
+from standpipe.journal.store import Seen, Store
 
 
 class FakeClock:
@@ -50,14 +50,16 @@ class DyingStore:
     async def start_segment(self, run: str, draft: Draft) -> int:
         return await self.store.start_segment(run, draft)
 
-    async def append(self, run: str, epoch: int, drafts: Sequence[Draft]) -> Sequence[Entry]:
+    async def append(
+        self, run: str, epoch: int, drafts: Sequence[Draft], *, seen: Seen | None = None
+    ) -> Sequence[Entry]:
         if self.writes_left == 0:
             if self.after_commit:
                 self.after_commit = False  # the dead write no more
-                await self.store.append(run, epoch, drafts)
+                await self.store.append(run, epoch, drafts, seen=seen)
             raise Crash
         self.writes_left -= 1
-        return await self.store.append(run, epoch, drafts)
+        return await self.store.append(run, epoch, drafts, seen=seen)
 
     async def post(self, run: str, drafts: Sequence[Draft]) -> Sequence[Entry]:
         return await self.store.post(run, drafts)

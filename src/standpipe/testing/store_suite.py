@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from standpipe.actions import Effect
-from standpipe.errors import FencedError, NotFoundError
+from standpipe.errors import FencedError, NotFoundError, StaleError
 from standpipe.governor.recovery import Return
 from standpipe.ids import HOME
 from standpipe.journal.chain import GENESIS
@@ -82,6 +82,17 @@ class StoreSuite:
         with pytest.raises(FencedError):
             await store.append(run, old, [note("stale")])
         assert all(entry.key != "stale" for entry in await store.read(run))
+
+    async def test_what_was_decided_on_a_row_that_has_changed_is_not_written(
+        self, store: Store
+    ) -> None:
+        run, epoch = await self.begin(store)
+        seen = {(BLOCKERS, "b1"): None, (RUNS, run): await store.row(RUNS, run)}
+        question = Draft("b1", BlockedRaised("failure", "what now?", "because"))
+        await store.append(run, epoch, [question], seen=seen)
+        with pytest.raises(StaleError):
+            await store.append(run, epoch, [note("a")], seen=seen)
+        assert [entry.key for entry in await store.read(run)][2:] == ["b1"]
 
     async def test_an_answer_is_not_fenced(self, store: Store) -> None:
         run, _ = await self.begin(store)
