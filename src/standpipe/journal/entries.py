@@ -36,6 +36,9 @@ class RunCreated(Struct, frozen=True, tag="run.created", omit_defaults=True):
     acceptance: tuple[Acceptance, ...] = ()
     scope: tuple[str, ...] | None = None
     parent: str = ""
+    queue: str = ""  # of workers; without one, whoever began it works on it
+    wake_at: str = ""  # not before this
+    priority: int = 0  # higher ones first
 
 
 class BootLoaded(Struct, frozen=True, tag="boot.loaded", omit_defaults=True):
@@ -271,10 +274,11 @@ class ScopeSet(Struct, frozen=True, tag="scope.set"):
     why: str
 
 
-class CancelRequested(Struct, frozen=True, tag="cancel.requested"):
-    """Somebody wants it to end."""
+class CancelRequested(Struct, frozen=True, tag="cancel.requested", omit_defaults=True):
+    """Somebody wants it to end; `now` does not wait for what is under way."""
 
     by: str
+    now: bool = False
 
 
 class RunLost(Struct, frozen=True, tag="run.lost"):

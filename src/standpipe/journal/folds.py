@@ -40,6 +40,7 @@ from standpipe.journal.projections import (
     run_rows,
 )
 from standpipe.journal.rows import Rows, added, without
+from standpipe.journal.waiting import wake
 from standpipe.outcomes.outcome import Failed, Kind, Succeeded, Unknown
 
 _OF_ONE_RUN = (Kind.GAVE_UP, Kind.CHECKLIST, Kind.DENIED, Kind.BUDGET)  # no place fails there
@@ -49,8 +50,11 @@ _KEPT_MAX = 50  # names an index keeps of each sort, the newest
 def project(entry: Entry, look: Look) -> list[Update]:
     """Return the rows that change because of `entry`; `look` reads a row in the same transaction."""
     rows = Rows(look)
+    for update in (*run_rows(entry, look), *blocker_rows(entry, look)):
+        rows.put(update.view, update.key, update.row)
+    wake(entry, rows)
     _fold(entry, rows)
-    return [*run_rows(entry, look), *blocker_rows(entry, look), *rows.updates.values()]
+    return list(rows.updates.values())
 
 
 def _fold(entry: Entry, rows: Rows) -> None:

@@ -62,6 +62,10 @@ class RunRow(Struct, frozen=True, kw_only=True):
     doing_since: str = ""
     trouble: str = ""  # the last failure nothing has overcome yet
     waits_for: tuple[str, ...] = ()  # the questions of a blocked run, its own or those of others
+    worker: str = ""
+    queue: str = ""
+    priority: int = 0
+    wake_at: str = ""  # from then on nobody has to be asked; empty while it waits for a person
 
 
 class BlockerRow(Struct, frozen=True, kw_only=True):
@@ -83,6 +87,7 @@ class BlockerRow(Struct, frozen=True, kw_only=True):
     answer: str | None = None
     by: str = ""
     answered_at: str = ""
+    waiters: tuple[str, ...] = ()  # the runs that wait for the answer
 
 
 class ToolRow(Struct, frozen=True):
@@ -167,6 +172,10 @@ def run_rows(entry: Entry, look: Look) -> list[Update]:
                 caller_id=body.caller_id,
                 model=body.model,
                 started_at=entry.at,
+                status="queued" if body.queue else "running",
+                queue=body.queue,
+                priority=body.priority,
+                wake_at=(body.wake_at or entry.at) if body.queue else "",
             )
         case _:
             known = read_row(RunRow, look(RUNS, entry.run))
@@ -178,10 +187,13 @@ def run_rows(entry: Entry, look: Look) -> list[Update]:
 
 def _run_after(row: RunRow, entry: Entry) -> RunRow:
     match entry.body:
-        case SegmentStarted(pid=pid, process_started=started):
+        case SegmentStarted(worker=worker, pid=pid, process_started=started):
             return replace(
-                row, status="running", pid=pid, process_started=started, epoch=entry.epoch, doing=""
-            )
+                row, status="running", worker=worker, pid=pid, process_started=started,
+                epoch=entry.epoch, doing="", wake_at="",
+            )  # fmt: skip
+        case SegmentEnded(ended="yielded", why=why):
+            return replace(row, status="yielded", summary=why, doing="")
         case SegmentEnded(ended=ended, why=why, waits_for=asked) if ended == "blocked":
             return replace(row, status="blocked", summary=why, doing="", waits_for=asked)
         case RunEnded(status=status, summary=summary):
