@@ -18,7 +18,7 @@ from msgspec.structs import FieldInfo, fields
 from standpipe.actions import Tool
 from standpipe.cli.commands.run import EXIT_CODES
 from standpipe.cli.parser import COMMANDS, overview, parse
-from standpipe.config import Settings
+from standpipe.settings import Settings
 from standpipe.desk.report import Report
 from standpipe.execution.manifests import tools_of
 from standpipe.governor.recovery import TABLE, Row, Step

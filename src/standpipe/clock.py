@@ -1,9 +1,15 @@
 """Time, as a thing you are given."""
 
 import asyncio
+import re
 import time
 from datetime import UTC, datetime
 from typing import Protocol
+
+from standpipe.errors import UsageError
+
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_SPAN = re.compile(r"([0-9]{1,6}(?:[.][0-9]{1,3})?)([smhd])")
 
 
 class Clock(Protocol):
@@ -43,3 +49,19 @@ def moment(text: str) -> datetime:
         '2026-11-22T07:00:00.000Z'
     """
     return datetime.fromisoformat(text)
+
+
+def seconds_of(span: str) -> float:
+    """Read a span of time as people write it.
+
+    Raises:
+        UsageError: it is none.
+
+    Example:
+        >>> seconds_of("2h")
+        7200.0
+    """
+    found = _SPAN.fullmatch(span.strip())
+    if not found:
+        raise UsageError(f"`{span}` is no span of time", hint="30s, 5m, 2h or 1d")
+    return float(found[1]) * _UNITS[found[2]]

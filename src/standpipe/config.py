@@ -1,4 +1,4 @@
-"""What the operator says: standpipe.toml, and the environment, which nothing else reads.
+"""Read what the operator says: standpipe.toml, and the environment, which nothing else reads.
 
 Rule 1: strict: an unknown key or a wrong type is an error with its line and the nearest right name.
 Rule 2: standpipe.toml holds NAMES of secrets; a value there is an error that does not repeat it.
@@ -9,182 +9,23 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from pathlib import Path
-from typing import Annotated, Literal
 
-import msgspec
-from msgspec import Meta, Struct, field
 from msgspec.structs import force_setattr
 
 from standpipe.errors import ConfigError, NotFoundError
 from standpipe.files import (
-    Lines,
     Problem,
     convert,
     is_table,
-    line_of,
     load_toml_with_lines,
     read_text,
     refuse,
 )
-from standpipe.ids import digest
+from standpipe.settings import LINES, SETTINGS, Budgets, Settings
 
-SETTINGS = "standpipe.toml"
 SETTINGS_BYTES = 256 * 1024
 SECRET_LENGTH_MIN = 8
 TOKEN_LENGTH_MIN = 16
-DAY_SECONDS = 86_400
-SAME_WAY_MAX = 10
-
-Count = Annotated[int, Meta(ge=1)]
-Amount = Annotated[float, Meta(gt=0, le=1e9)]  # infinity is written "none"
-Seconds = Annotated[float, Meta(gt=0, le=DAY_SECONDS)]
-SameWay = Annotated[int, Meta(ge=1, le=SAME_WAY_MAX)]
-Table = Mapping[str, object]
-
-
-class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A table of standpipe.toml."""
-
-
-class Budgets(Section, frozen=True):
-    """What one run may spend; `"none"` in the file, `None` here, is no limit."""
-
-    model_calls: Count | None = 50
-    actions: Count | None = 200
-    minutes: Amount | None = 30.0
-    cost_usd: Amount | None = 5.0
-
-
-class Failures(Section, frozen=True):
-    """When a failure stops a run, and how soon people see it."""
-
-    same_way: SameWay = 2
-    visible_seconds: Annotated[float, Meta(gt=0, le=600)] = 30.0
-    model_seconds: Seconds = 120.0
-    fallback_models: tuple[str, ...] = ()
-
-
-class ToolSettings(Section, frozen=True):
-    """What the operator says about a tool; `None` leaves what the tool says of itself."""
-
-    effect: Literal["read", "idempotent", "once"] | None = None
-    control: tuple[str, ...] | None = None
-    known: Mapping[str, tuple[str, ...]] | None = None
-    policy: Literal["allow", "ask", "deny"] | None = None
-    destructive: bool | None = None
-    reversible: bool | None = None
-    local: bool | None = None
-    returns: str | Mapping[str, str] | None = None
-    returns_media: str | None = None
-    timeout: Seconds | None = None
-    verify_after_seconds: Annotated[float, Meta(ge=0, le=DAY_SECONDS)] | None = None
-    idempotency_key: str | None = None
-    alternates: tuple[str, ...] | None = None
-    expected: tuple[str, ...] | None = None
-    poll: Seconds | None = None
-    same_way: SameWay | None = None
-
-
-class Egress(Section, frozen=True):
-    """The hosts that can be reached; nothing else can."""
-
-    allow: tuple[str, ...] = ()
-
-
-class Mail(Section, frozen=True):
-    """Where mail is read and sent; `password_secret` is a NAME in the environment."""
-
-    smtp: str | None = None
-    maildir: str | None = None
-    imap: str | None = None
-    sender: str | None = field(name="from", default=None)
-    sent: str | None = None
-    user: str | None = None
-    password_secret: str | None = None
-
-
-class SecretSettings(Section, frozen=True):
-    """Where the value of a NAME in the environment may go; `{}` stands for the value."""
-
-    hosts: tuple[str, ...] = ()
-    header: str | None = None
-    query: str | None = None
-    basic: str | None = None
-    tools: tuple[str, ...] = ()
-
-
-class SqlSettings(Section, frozen=True):
-    """A database, and what may be read and written there."""
-
-    url: str
-    read: Mapping[str, tuple[str, ...]] = {}
-    write: Mapping[str, tuple[str, ...]] = {}
-
-
-class Sandbox(Section, frozen=True):
-    """Where tools may write."""
-
-    write: tuple[str, ...] = ("workspace",)
-    allow_unsandboxed: bool = False
-
-
-class Trust(Section, frozen=True):
-    """Files whose text counts as the operator's word, and how edits by others are taken."""
-
-    read: tuple[str, ...] = ()
-    outside_edits: Literal["human", "ask"] = "human"
-
-
-class JournalSettings(Section, frozen=True):
-    """Where the journal is kept; `url_secret` and `journal_key` are NAMES in the environment."""
-
-    store: Literal["sqlite", "postgres"] = "sqlite"
-    url_secret: str | None = None
-    journal_key: str | None = None
-
-
-class EngineSettings(Section, frozen=True):
-    """Who runs which run, when."""
-
-    kind: Literal["inline", "dbos"] = "inline"
-
-
-class Settings(Section, frozen=True, dict=True):
-    """All of standpipe.toml, and beside it where everything stands."""
-
-    model: str | None = None
-    budgets: Budgets = Budgets()
-    failures: Failures = Failures()
-    tools: Mapping[str, ToolSettings] = {}
-    egress: Egress = Egress()
-    mail: Mail = Mail()
-    secrets: Mapping[str, SecretSettings] = {}
-    sql: Mapping[str, SqlSettings] = {}
-    sandbox: Sandbox = Sandbox()
-    trust: Trust = Trust()
-    journal: JournalSettings = JournalSettings()
-    engine: EngineSettings = EngineSettings()
-    schedule: tuple[Table, ...] = ()
-    notify: Table = {}
-    approvals: Table = {}
-    watch: Table = {}
-    console: Table = {}
-
-    def place(self, *path: str | int) -> str:
-        """Name the file and the line of a key, for a message about it."""
-        lines: Lines = vars(self).get(_LINES, {})
-        return f"{SETTINGS}:{line_of(lines, path)}" if lines else SETTINGS
-
-    @property
-    def digest(self) -> str:
-        """Name these settings; two runs under the same name had the same rules."""
-        return digest(msgspec.json.encode(self, order="sorted"))[:16]
-
-    @property
-    def secret_names(self) -> tuple[str, ...]:
-        """Every NAME in the environment that these settings mention."""
-        named = (self.mail.password_secret, self.journal.url_secret, self.journal.journal_key)
-        return tuple(sorted({*self.secrets, *(name for name in named if name)}))
 
 
 def find_home(path: Path | str | None = None) -> Path:
@@ -221,7 +62,7 @@ def load_settings(home: Path) -> Settings:
     found = found._replace(value=_without_limits(found.value))
     settings = convert(found, Settings, name=SETTINGS, hints=_HINTS)
     refuse(_problems(settings), found.lines, name=SETTINGS)
-    force_setattr(settings, _LINES, found.lines)
+    force_setattr(settings, LINES, found.lines)
     return settings
 
 
@@ -280,7 +121,6 @@ class Environment:
 
 environment = Environment(os.environ)
 
-_LINES = "lines"
 _BELONGS_OUTSIDE = "the value belongs into the environment; standpipe.toml holds its NAME"
 _VALUE_KEYS: tuple[str, ...] = ("value", "token", "key", "password", "api_key")
 _LIMITS = tuple(f"budgets.{key}" for key in Budgets.__struct_fields__)

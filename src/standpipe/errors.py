@@ -3,11 +3,14 @@
 StandpipeError                 everything this package raises on purpose
 ├── UsageError                 the person who typed it can mend it (exit 2)
 │   ├── ConfigError            a file of the home says something we cannot use
-│   └── NotFoundError          no such home, run, action or question
+│   ├── NotFoundError          no such home, run, action or question
+│   ├── OwnedError             a living process or worker has this run
+│   └── SchemaError            another version of standpipe wrote this journal
 ├── JournalError               the record cannot be kept or read (exit 1, resumable)
 │   ├── JournalFullError       no room to write
 │   ├── BrokenJournalError     what is written there cannot have been written by us
 │   ├── FencedError            somebody else owns this run now
+│   ├── GivenBackError         this process begins nothing more of a run; another one goes on
 │   └── StaleError             what this was decided on has changed meanwhile
 ├── StateError                 our bug: a step the table of states does not allow
 └── Conflict                   a brain file changed under the writer
@@ -35,6 +38,14 @@ class NotFoundError(UsageError):
     """Nothing has this name."""
 
 
+class OwnedError(UsageError):
+    """A living process or worker has this run; the message names it."""
+
+
+class SchemaError(UsageError):
+    """Another version wrote this journal; the hint is the command that helps."""
+
+
 class JournalError(StandpipeError):
     """The record cannot be kept or read, so nothing may happen."""
 
@@ -49,6 +60,10 @@ class BrokenJournalError(JournalError):
 
 class FencedError(JournalError):
     """A newer segment of this run exists; this process must not write any more."""
+
+
+class GivenBackError(JournalError):
+    """This process is to end, or cannot say that a run is still its own; it begins nothing more of it."""
 
 
 class StaleError(JournalError):

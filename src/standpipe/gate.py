@@ -43,6 +43,7 @@ class Gate:
 
     async def admit(self, action: Action) -> Decision:
         """Propose, decide, and if it may happen, write down that it is about to."""
+        await self.record.go_on()
         step = await self.clear_up(action)
         if step == Decide() and (wrong := complaint(action)):
             await self.record.reject(action, wrong)

@@ -20,7 +20,7 @@ from standpipe.actions import Action, Tool
 from standpipe.adapters.script import load_script
 from standpipe.cli.commands.run import EXIT_CODES
 from standpipe.cli.parser import COMMANDS, parse
-from standpipe.config import Settings, load_settings
+from standpipe.config import load_settings
 from standpipe.execution.manifests import tools_of
 from standpipe.files import load_yaml_with_lines
 from standpipe.governor.recovery import Step
@@ -28,6 +28,7 @@ from standpipe.journal.entries import Body
 from standpipe.outcomes.outcome import Kind
 from standpipe.policy.arguments import complaint
 from standpipe.policy.rulebook import RULES
+from standpipe.settings import Settings
 from standpipe.tools import files, http, mail, sql
 from standpipe.tools.agent import TOOLS
 

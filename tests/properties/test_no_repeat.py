@@ -29,7 +29,7 @@ from standpipe.governor.recovery import TABLE, Refresh, Retry, Step, Wait, row_o
 from standpipe.ids import run_of
 from standpipe.journal.drafts import twin_digest
 from standpipe.journal.entries import Entry, Intended, Reconciled, RunCreated, Settled, Verdict
-from standpipe.journal.projections import BLOCKERS, BlockerRow, read_row
+from standpipe.journal.projections import BLOCKERS, BlockerRow, RunRow, read_row
 from standpipe.journal.states import State, state_after
 from standpipe.outcomes.outcome import Failed, Phase
 from standpipe.stores.memory import MemoryStore
@@ -199,8 +199,8 @@ PLANS = st.lists(
 )  # fmt: skip
 
 
-def gone(pid: int, started: str) -> bool:
-    del pid, started
+def gone(run: RunRow) -> bool:
+    del run
     return False
 
 

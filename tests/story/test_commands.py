@@ -244,7 +244,7 @@ def test_a_parked_run_is_told_everywhere_with_what_one_types(parked: Path) -> No
 
 def test_a_run_that_has_ended_is_told_and_not_done_again(done: Ran) -> None:
     ended = json.loads(done.printed)["ended_at"]
-    for words in (["r1"], ["monday"], ["Summarise again", "--id", "monday"]):
+    for words in (["r1"], ["monday"], ["Summarise the notes", "--id", "monday"]):
         again = json.loads(told(done.home, "run", *words, "--json"))
         assert (again["run"], again["ended_at"]) == ("r1", ended)
 

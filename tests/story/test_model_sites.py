@@ -7,12 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from standpipe.config import Budgets
 from standpipe.desk.answers import give
 from standpipe.journal.entries import ModelRefused, ModelResponded
 from standpipe.outcomes.outcome import Kind
 from standpipe.runtime import Runtime
 from standpipe.security.credentials import Credentials
+from standpipe.settings import Budgets
 from standpipe.testing.fakes import FakeClock
 from standpipe.testing.providers import Answer, ProviderServer, ToolCall, Trouble
 

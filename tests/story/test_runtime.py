@@ -135,7 +135,7 @@ async def test_an_acceptance_command_is_run_by_the_runtime_and_its_output_is_evi
 async def test_a_check_that_never_passes_sends_back_once_and_then_blocks(
     home: Path, body: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("standpipe.runtime.Checklist", partial(Checklist, deadline_seconds=0.5))
+    monkeypatch.setattr("standpipe.segment.Checklist", partial(Checklist, deadline_seconds=0.5))
     check(home, "tests", f"echo red; {body}")
     script(home, f"call: {WRITE}", DONE, DONE, DONE, then="repeat")
     report = await run(home)

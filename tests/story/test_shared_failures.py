@@ -23,6 +23,7 @@ from standpipe.journal.projections import (
     TOOLS,
     TWINS,
     CallRow,
+    RunRow,
     ToolRow,
     TwinRow,
     read_row,
@@ -127,8 +128,8 @@ class Home:
             sees(executor, tuple(hosts))
         return Run(replace(gate, record=record), executor, again.turn if again else 0)
 
-    def is_alive(self, pid: int, started: str) -> bool:
-        del pid, started
+    def is_alive(self, run: RunRow) -> bool:
+        del run
         return self.alive
 
     def credentials(self, tool: str, hosts: Sequence[str]) -> Mapping[str, str]:

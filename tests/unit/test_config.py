@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from standpipe.config import Budgets, Environment, Settings, find_home, load_settings
+from standpipe.config import Environment, find_home, load_settings
 from standpipe.errors import ConfigError, NotFoundError
+from standpipe.settings import Budgets, Settings
 
 
 def load(home: Path, text: str) -> Settings:
@@ -67,7 +68,7 @@ def test_the_whole_contract_is_read(tmp_path: Path) -> None:
     assert (settings.budgets.model_calls, settings.budgets.minutes) == (10, None)
     assert settings.tools["send_email"].known == {"to": ("*@example.com",)}
     assert settings.mail.sender == "me@example.com"
-    assert settings.schedule[0]["task"] == "morning-mail"
+    assert settings.schedule[0].task == "morning-mail"
     assert settings.secret_names == ("IN_PROCESS", "JOURNAL_URL", "MAIL_PASSWORD", "SHOP_TOKEN")
     assert settings.digest == load(tmp_path, WHOLE + "# a comment\n").digest
     assert settings.digest != load(tmp_path, "").digest

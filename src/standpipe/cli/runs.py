@@ -57,6 +57,6 @@ async def entries_of(store: Store, typed: str | None) -> Sequence[Entry]:
 async def report_of(store: Store, typed: str | None) -> Report:
     """Return the report of the run a person meant."""
     row = meant(await run_rows(store), typed)
-    living = alive(row.pid, row.process_started) if row.epoch else None
+    living = alive(row) if row.epoch else None
     rows = await blocker_rows(store)
     return report(await store.read(row.id), elsewhere=rows, alive=living)

@@ -16,7 +16,7 @@ from standpipe.journal.projections import RunRow
 STATUSES = ("running", "blocked", "done", "failed", "cancelled", "lost")
 SUMMARY_BYTES = 200
 CAUSE_BYTES = 600  # of a run that failed or waits: what happened, what was tried, what helps
-Alive = Callable[[int, str], bool]
+Alive = Callable[[RunRow], bool]  # whether somebody still works on it, who said so
 
 
 class FleetRun(Struct, frozen=True, kw_only=True):
@@ -100,7 +100,7 @@ def meant(rows: Mapping[str, RunRow], typed: str | None) -> RunRow:
 def status_of_row(row: RunRow, alive: Alive) -> str:
     """Return where a run stands, seen from outside."""
     started = row.epoch > 0
-    gone = row.status == "running" and started and not alive(row.pid, row.process_started)
+    gone = row.status == "running" and started and not alive(row)
     return "lost" if gone else row.status
 
 

@@ -8,6 +8,8 @@ Where there is no /proc the start time is unknown and the pid has to do.
 import os
 from pathlib import Path
 
+from standpipe.journal.projections import RunRow
+
 _PROC = Path("/proc")
 _STATE, _STARTED = 0, 19  # fields 3 and 22 of /proc/PID/stat, counted behind the name
 _DEAD = frozenset("ZXx")
@@ -19,7 +21,12 @@ def started(pid: int) -> str:
     return f"{_boot()}-{fields[_STARTED]}" if fields else ""
 
 
-def alive(pid: int, started_then: str) -> bool:
+def alive(row: RunRow) -> bool:
+    """Return whether the process of this machine that a run was last started in is still there."""
+    return lives(row.pid, row.process_started)
+
+
+def lives(pid: int, started_then: str) -> bool:
     """Return whether the process `pid` that had this start time is still running."""
     if pid <= 0:
         return False

@@ -21,6 +21,7 @@ from standpipe.policy.decision import Deny
 from standpipe.policy.situation import Refusal
 
 _CLEARED_BY_ANSWERS = ("open_site", "in_doubt")
+_THE_END = ("budget", "cancelled")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,7 @@ class Denials:
         if refusal and deny.rule == refusal.rule == "wait":
             wait = Wait(deny.reason, refusal.seconds)
             return await self._held_up(action, deny, number, wait, Kind.RATE_LIMITED)
-        if deny.rule == "budget":
+        if deny.rule in _THE_END:
             return [drafts.decided(action, deny, number=number, recovery=Stop(deny.reason))]
         recovery = self._after_denial(action, deny)
         if isinstance(recovery, Escalate) and refusal and refusal.blocker:

@@ -58,6 +58,10 @@ class Journal:
         """Return the entries about one action."""
         return self._stories.get(action, ())
 
+    def under_way(self) -> list[str]:
+        """Return the actions that may be happening: their intent is written, and no outcome yet."""
+        return [action for action, state in self._states.items() if state is State.INTENDED]
+
     def of(self, *kinds: type[Body]) -> Sequence[Entry]:
         """Return the entries of these kinds, in their order: a fold over few need not look at all."""
         if len(kinds) == 1:

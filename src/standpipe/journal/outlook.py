@@ -27,7 +27,7 @@ from standpipe.journal.journal import Journal
 from standpipe.journal.readings import readings, texts
 from standpipe.journal.refusals import Refusals, View
 from standpipe.journal.trail import Trail
-from standpipe.journal.views import answers, created, scope
+from standpipe.journal.views import answers, cancelled, created, scope
 from standpipe.policy.situation import Reading, Refusal, Situation, normal
 
 _POSTED = AnswerGiven | CancelRequested | Restored | RunLost
@@ -67,9 +67,19 @@ class Outlook:
     async def refusal(self, action: Action, view: View) -> Refusal | None:
         """Return what stands in the way of this call, here or anywhere in this home."""
         return (
-            await self.refusals.of(action, view)
+            self.cancelled()
+            or await self.refusals.of(action, view)
             or self._too_long(action, view.pause_seconds)
             or self._going_in_circles(action)
+        )
+
+    def cancelled(self) -> Refusal | None:
+        """Return what refuses every call of a run that somebody has cancelled."""
+        who = cancelled(self.journal.of(CancelRequested))
+        return (
+            Refusal("cancelled", f"{who} cancelled the run; nothing new is started")
+            if who
+            else None
         )
 
     def _too_long(self, action: Action, seconds: float) -> Refusal | None:

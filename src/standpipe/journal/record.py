@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from standpipe.actions import Action, Done, Result, Returned, Tool
+from standpipe.actions import Action, Done, Returned
 from standpipe.clock import Clock
-from standpipe.errors import StaleError
+from standpipe.errors import GivenBackError, StaleError
 from standpipe.governor.fingerprint import Fingerprints, fingerprints
 from standpipe.governor.recovery import Escalate, Recovery, Refresh, Wait, recover
 from standpipe.governor.sites import host_site
@@ -18,7 +17,6 @@ from standpipe.journal.doubts import Doubts
 from standpipe.journal.entries import (
     AnswerGiven,
     BlockedRaised,
-    CredentialRefreshed,
     Decided,
     Draft,
     Entry,
@@ -33,6 +31,7 @@ from standpipe.journal.outlook import Outlook
 from standpipe.journal.questions import new_blocker, raised
 from standpipe.journal.recoveries import Recoveries
 from standpipe.journal.refusals import View
+from standpipe.journal.renewals import Renew, renewed
 from standpipe.journal.store import Seen
 from standpipe.journal.views import (
     Decide,
@@ -49,9 +48,7 @@ from standpipe.journal.views import (
     standing,
     tried_again_at,
 )
-from standpipe.outcomes.classify import judge
 from standpipe.outcomes.outcome import Failed, Kind, Outcome, Phase, Unknown
-from standpipe.outcomes.reading import fields, items
 from standpipe.policy.arguments import Complaint
 from standpipe.policy.decision import Allow, Ask, Decision, Deny
 from standpipe.policy.rulebook import Rule, decide
@@ -60,10 +57,8 @@ from standpipe.policy.situation import Refusal
 Prepare = Callable[[Action], Awaitable[str]]
 
 
-class Renew(Protocol):
-    """Renew the credential of a tool; ask none of the hosts that are `paused`."""
-
-    async def __call__(self, tool: Tool, /, *, paused: Mapping[str, float]) -> Result: ...
+async def _always() -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +71,7 @@ class Record:
     jitter: Callable[[], float]
     same_way: int = 2
     wait_seconds_max: float = 30.0
+    still_ours: Callable[[], Awaitable[bool]] = _always
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -153,13 +149,22 @@ class Record:
             await self.journal.append(*said, *decided, intended)
             return Repeat(attempt)
 
+    async def go_on(self) -> None:
+        """Begin with nothing that this process may not bring to its end.
+
+        Raises:
+            GivenBackError: the run is given back.
+        """
+        if not await self.still_ours():
+            raise GivenBackError("the run is given back", hint="whoever takes it goes on with it")
+
     async def may_start(self, action: Action) -> bool:
         """Wait as long as the other side asked for; refuse what has become known since it was decided."""
         if not await self.hold_off(action):
             return False
         refusals = self.outlook.refusals
         view = await refusals.view(action)
-        refusal = await refusals.of(action, view)
+        refusal = self.outlook.cancelled() or await refusals.of(action, view)
         if refusal is None:
             if await refusals.claim(action, view):
                 return True
@@ -187,19 +192,8 @@ class Record:
         """Renew the credential where that was chosen; a killed process leaves it to the next one."""
         last = self.journal.story(action.id)[-1].body
         if isinstance(last, Settled) and isinstance(last.recovery, Refresh):
-            await self.refresh(action, renew)
-
-    async def refresh(self, action: Action, renew: Renew) -> None:
-        """Renew a credential once, however many calls were rejected with it; all of them wait for it."""
-        async with self.renewing:
-            if self.recoveries.renewed_since(action):
-                return  # by another call that was rejected together with this one
-            came = await renew(action.tool, paused=await self.paused())
-            names = _names_of(came)
-            failed = "" if isinstance(came, Returned) else judge(action.tool, came)
-            why = failed.message if isinstance(failed, Failed | Unknown) else ""
-            body = CredentialRefreshed(action.tool.refresh, action.tool.name, names, why)
-            await self.journal.append(Draft(action.id, body))
+            async with self.renewing:
+                await renewed(self.journal, self.recoveries, action, renew, await self.paused())
 
     async def reject(self, action: Action, wrong: Complaint) -> Recovery:
         """Write down a call whose arguments its tool cannot take: proposed and failed, never tried."""
@@ -383,8 +377,3 @@ class Record:
 
 def _is_unknown(last: Entry) -> bool:
     return isinstance(last.body, Settled) and isinstance(last.body.outcome, Unknown)
-
-
-def _names_of(came: Result) -> tuple[str, ...]:
-    value = came.value if isinstance(came, Returned) else None
-    return tuple(map(str, items(fields(value).get("refreshed"))))

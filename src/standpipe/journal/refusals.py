@@ -62,13 +62,13 @@ class View(Struct, frozen=True):
 class Refusals:
     """Ask the rows of the home about a call.
 
-    alive: whether a process with this id and start time is there. credentials: which secrets a tool
-    is given for which hosts, by name, each as a keyed hash.
+    alive: whether somebody still works on a run. credentials: which secrets a tool is given for which
+    hosts, by name, each as a keyed hash.
     """
 
     store: Store
     clock: Clock
-    alive: Callable[[int, str], bool]
+    alive: Callable[[RunRow], bool]
     credentials: Callable[[str, Sequence[str]], Mapping[str, str]]
 
     async def view(self, action: Action) -> View:
@@ -219,7 +219,7 @@ class Refusals:
         run = read_row(RunRow, await self.store.row(RUNS, flight.run))
         if run is None or flight.epoch < run.epoch:
             return True
-        return not self.alive(run.pid, run.process_started)
+        return not self.alive(run)
 
     async def _claimed(self, view: str, site: Site, action: Action) -> bool:
         now = self.clock.now()

@@ -75,6 +75,20 @@ class Upkeep:
         new = Task(id="", title=title, goal=text, origin="operator")
         return tasks.add(new, number=number, now=now)
 
+    def goal_meant(self, typed: str) -> str:
+        """Return what a task asks for, without making anything of the words a person typed."""
+        text = typed.strip()
+        if text[:2].upper() == "T-" and text[2:].isdecimal():
+            return goal_of(Tasks(self.home).read(text.upper()).task)
+        if path := _file_named(text, self.home):
+            return goal_of(read_task(read_text(path, limit_bytes=_TASK_BYTES), name=text).task)
+        return text
+
+    def withdraw(self, name: str, instead: str, *, now: datetime) -> None:
+        """Put away a task that was made of words which another run has made one of already."""
+        end = End("cancelled", f"it is the same as {instead}")
+        self.ended(name, end, now=now, trusted=True)
+
     def started(self, name: str, *, now: datetime) -> None:
         """A run works on the task: it lies in `open/`."""
         self._move(name, Status.OPEN, now=now, blocked_on="", trusted=True)

@@ -30,7 +30,7 @@ class Refusal(Struct, frozen=True):
     seconds: for how long, where time clears it.
     """
 
-    rule: str  # open_site | in_doubt | same_call | wait | loop | no_progress
+    rule: str  # cancelled | open_site | in_doubt | same_call | wait | loop | no_progress
     reason: str
     blocker: str = ""
     seconds: float = 0.0

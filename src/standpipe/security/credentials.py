@@ -8,7 +8,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from standpipe.config import SecretSettings
+from standpipe.settings import SecretSettings
 
 _HEX_DIGITS = 16
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from standpipe.config import Settings
 from standpipe.errors import ConfigError
+from standpipe.settings import Settings
 
 
 def refuse_unusable(settings: Settings, secrets: Mapping[str, str]) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from standpipe.journal.chain import Stored
 from standpipe.journal.entries import Draft, Entry, RunCreated
+from standpipe.journal.seals import Seal
 from standpipe.journal.store import Seen, Store
 
 
@@ -47,8 +48,11 @@ class DyingStore:
     async def create(self, created: RunCreated) -> str:
         return await self.store.create(created)
 
-    async def start_segment(self, run: str, draft: Draft) -> int:
-        return await self.store.start_segment(run, draft)
+    async def start_segment(self, run: str, draft: Draft, *, owner: str = "") -> int:
+        return await self.store.start_segment(run, draft, owner=owner)
+
+    async def due(self, queue: str, limit: int = 100) -> Sequence[str]:
+        return await self.store.due(queue, limit)
 
     async def append(
         self, run: str, epoch: int, drafts: Sequence[Draft], *, seen: Seen | None = None
@@ -85,8 +89,11 @@ class DyingStore:
     async def seal(self) -> None:
         await self.store.seal()
 
-    async def sealed(self) -> Mapping[str, str]:
-        return await self.store.sealed()
+    async def sealed(self, run: str = "") -> Mapping[str, str]:
+        return await self.store.sealed(run)
+
+    async def seals(self) -> Sequence[Seal]:
+        return await self.store.seals()
 
     async def close(self) -> None:
         await self.store.close()

@@ -103,7 +103,7 @@ async def open_gate(  # noqa: PLR0913 -- a test names what it is about
         clock=time,
         limits=limits or Limits(),
         refusals=Refusals(
-            store=kept, clock=time, alive=lambda _pid, _started: True, credentials=nothing_given
+            store=kept, clock=time, alive=lambda _row: True, credentials=nothing_given
         ),
         tools=tools,
         egress=egress,

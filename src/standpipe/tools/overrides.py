@@ -10,11 +10,11 @@ import msgspec
 from msgspec import Struct
 
 from standpipe.actions import Effect, Tool
-from standpipe.config import SETTINGS, Settings, ToolSettings
 from standpipe.errors import ConfigError, NotFoundError
 from standpipe.files import nearest
 from standpipe.outcomes.outcome import Kind
 from standpipe.outcomes.reading import fields, items
+from standpipe.settings import SETTINGS, Settings, ToolSettings
 
 _SLIPS_MAX = 2
 _SHORT = 6  # in a name of up to so many characters, two slips make another word

@@ -14,7 +14,7 @@ NOW, BEGAN = "2026-11-22T07:00:42.000Z", "2026-11-22T07:00:00.000Z"
 
 def lines(**more: str) -> list[str]:
     facts = {"id": "r1", "agent": "a", "task": "Look", "model": "m", "started_at": BEGAN, **more}
-    found = fleet([RunRow(**facts)], alive=lambda _, __: True, now=NOW)  # type: ignore[arg-type]
+    found = fleet([RunRow(**facts)], alive=lambda _: True, now=NOW)  # type: ignore[arg-type]
     return [line for line, _ in fleet_lines(found)]
 
 

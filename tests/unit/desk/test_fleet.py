@@ -4,7 +4,7 @@ import subprocess
 import pytest
 
 from standpipe.desk.fleet import fleet, sentence_of
-from standpipe.desk.liveness import alive, started
+from standpipe.desk.liveness import lives, started
 from standpipe.journal.projections import RunRow
 
 
@@ -21,7 +21,7 @@ def row(name: str, status: str = "running", **more: object) -> RunRow:
 
 
 def test_a_running_run_whose_process_is_gone_is_lost() -> None:
-    found = fleet([row("r1"), row("r2", pid=42)], alive=lambda pid, _: pid == 42, now="t")
+    found = fleet([row("r1"), row("r2", pid=42)], alive=lambda row: row.pid == 42, now="t")
     assert [(run.run, run.status) for run in found.runs] == [("r2", "running"), ("r1", "lost")]
     assert found.counts == {
         "running": 1, "blocked": 0, "done": 0, "failed": 0, "cancelled": 0, "lost": 1,
@@ -29,18 +29,18 @@ def test_a_running_run_whose_process_is_gone_is_lost() -> None:
 
 
 def test_a_run_that_nobody_took_up_yet_is_not_lost() -> None:
-    found = fleet([row("r1", epoch=0, pid=0)], alive=lambda _, __: False, now="t")
+    found = fleet([row("r1", epoch=0, pid=0)], alive=lambda _: False, now="t")
     assert found.runs[0].status == "running"
 
 
 def test_an_unknown_price_makes_the_sum_unknown() -> None:
     rows = [row("r1", cost_usd=0.5, model_calls=1), row("r2", cost_usd=None, model_calls=1)]
-    assert fleet(rows[:1], alive=lambda _, __: True, now="t").cost.total_usd == 0.5
-    assert fleet(rows, alive=lambda _, __: True, now="t").cost.total_usd is None
+    assert fleet(rows[:1], alive=lambda _: True, now="t").cost.total_usd == 0.5
+    assert fleet(rows, alive=lambda _: True, now="t").cost.total_usd is None
 
 
 def test_a_long_summary_is_cut_to_what_a_list_holds() -> None:
-    found = fleet([row("r1", "done", summary="ä" * 500)], alive=lambda _, __: True, now="t")
+    found = fleet([row("r1", "done", summary="ä" * 500)], alive=lambda _: True, now="t")
     assert len(found.runs[0].summary.encode()) <= 203
     assert found.runs[0].summary.endswith("…")
 
@@ -48,43 +48,43 @@ def test_a_long_summary_is_cut_to_what_a_list_holds() -> None:
 def test_a_running_run_says_what_it_does_for_how_long_and_what_troubles_it() -> None:
     began, now = "2026-11-22T07:00:00.000Z", "2026-11-22T07:00:42.000Z"
     busy = row("r1", doing="orders", doing_since=began, last_at=now, trouble="orders: overloaded")
-    [run] = fleet([busy], alive=lambda _, __: True, now=now).runs
+    [run] = fleet([busy], alive=lambda _: True, now=now).runs
     assert (run.summary, run.step_seconds, run.trouble) == ("orders", 42.0, "orders: overloaded")
     between = row("r2", last_at=began, trouble="orders: overloaded")
-    [run] = fleet([between], alive=lambda _, __: True, now=now).runs
+    [run] = fleet([between], alive=lambda _: True, now=now).runs
     assert (run.summary, run.step_seconds) == ("", 42.0)
-    [run] = fleet([row("r3", last_at=now)], alive=lambda _, __: True, now=began).runs
+    [run] = fleet([row("r3", last_at=now)], alive=lambda _: True, now=began).runs
     assert (run.summary, run.step_seconds) == ("thinking", 0.0)  # whose clock is behind
 
 
 @pytest.mark.parametrize("status", ["done", "failed", "blocked", "cancelled"])
 def test_what_does_not_run_does_nothing_and_is_in_no_trouble(status: str) -> None:
-    [run] = fleet([row("r1", status, trouble="x")], alive=lambda _, __: True, now="t").runs
+    [run] = fleet([row("r1", status, trouble="x")], alive=lambda _: True, now="t").runs
     assert (run.step_seconds, run.trouble) == (None, "")
 
 
 @pytest.mark.parametrize("status", ["failed", "blocked"])
 def test_why_a_run_failed_or_waits_is_told_at_length(status: str) -> None:
-    [run] = fleet([row("r1", status, summary="w" * 500)], alive=lambda _, __: True, now="t").runs
+    [run] = fleet([row("r1", status, summary="w" * 500)], alive=lambda _: True, now="t").runs
     assert run.summary == "w" * 500
 
 
 def test_one_line_says_what_is_broken_first() -> None:
     rows = [row("r1", "done"), row("r2", "blocked"), row("r3")]
-    found = fleet(rows, alive=lambda _, __: False, now="t")
+    found = fleet(rows, alive=lambda _: False, now="t")
     assert sentence_of(found) == "1 lost, 1 need you, 1 done"
-    assert sentence_of(fleet([], alive=lambda _, __: False, now="t")) == "no runs yet"
+    assert sentence_of(fleet([], alive=lambda _: False, now="t")) == "no runs yet"
 
 
 def test_this_process_is_alive_and_its_pid_with_another_start_time_is_not() -> None:
     own = os.getpid()
-    assert alive(own, started(own))
-    assert started(own) == "" or not alive(own, "earlier")
+    assert lives(own, started(own))
+    assert started(own) == "" or not lives(own, "earlier")
 
 
 def test_no_process_is_never_alive() -> None:
-    assert not alive(0, "")
-    assert not alive(-1, "")
+    assert not lives(0, "")
+    assert not lives(-1, "")
 
 
 def test_a_zombie_is_gone() -> None:
@@ -93,6 +93,6 @@ def test_a_zombie_is_gone() -> None:
         os.P_PID, child.pid, os.WEXITED | os.WNOWAIT
     )  # it has ended, and nobody has buried it
     try:
-        assert not alive(child.pid, "")
+        assert not lives(child.pid, "")
     finally:
         child.wait()

@@ -1,5 +1,5 @@
-from standpipe.config import SecretSettings
 from standpipe.security.credentials import Credentials
+from standpipe.settings import SecretSettings
 
 SETTINGS = {
     "SHOP_TOKEN": SecretSettings(hosts=("*.shop.example",), header="Authorization: Bearer {}"),

@@ -5,8 +5,9 @@ import msgspec
 import pytest
 
 from standpipe.actions import Effect, Tool
-from standpipe.config import Settings, load_settings
+from standpipe.config import load_settings
 from standpipe.errors import ConfigError
+from standpipe.settings import Settings
 from standpipe.tools.overrides import all_tools, sections
 
 SCHEMA = {"type": "object", "properties": {"to": {"type": "array"}, "subject": {"type": "string"}}}

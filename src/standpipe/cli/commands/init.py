@@ -7,9 +7,10 @@ from pathlib import Path
 
 from standpipe.cli.scaffold import SCRIPT_MODEL, detect_models, instructions_near, scaffold
 from standpipe.cli.terminal import interactive, show
-from standpipe.config import SETTINGS, load_settings
+from standpipe.config import load_settings
 from standpipe.desk.inert import inert
 from standpipe.desk.sentences import Tone
+from standpipe.settings import SETTINGS
 
 
 def init(options: Namespace) -> int:
