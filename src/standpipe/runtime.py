@@ -6,10 +6,16 @@ Rule 3: a run is segments (`segment.py`); whoever owns the run takes it through 
 """
 
 import asyncio
+import os
+import platform
+import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -22,14 +28,17 @@ from standpipe.desk.fleet import meant
 from standpipe.desk.liveness import alive
 from standpipe.desk.report import Report, report
 from standpipe.engines.inline import InlineEngine
-from standpipe.engines.port import Hold
-from standpipe.errors import ConfigError, UsageError
+from standpipe.engines.locks import LockOwnership
+from standpipe.engines.port import Engine
+from standpipe.engines.scheduler import Scheduler
+from standpipe.engines.schedules import Schedule, read_schedules
+from standpipe.errors import ConfigError, FencedError, GivenBackError, OwnedError, UsageError
 from standpipe.execution.executor import Executor
 from standpipe.execution.pool import Home, Pool
 from standpipe.execution.workspace import Workspace
 from standpipe.ids import caller_id as name_of_caller, digest
 from standpipe.journal.ending import FINAL
-from standpipe.journal.entries import RunCreated
+from standpipe.journal.entries import Entry, RunCreated
 from standpipe.journal.journal import Listener
 from standpipe.journal.store import Store
 from standpipe.journal.views import created
@@ -46,6 +55,7 @@ from standpipe.tools.overrides import all_tools, check_scope, for_tools, section
 
 STATE_FOLDER = ".standpipe"
 BUILTIN = ("files", "http", "mail", "sql")
+DEFAULT_QUEUE = "default"
 _NOBODY = RunCreated("", "", "", "")
 
 
@@ -58,16 +68,34 @@ def open_store(home: Path, *, create: bool = False) -> Store:
     return SqliteStore(home / STATE_FOLDER / "journal.db", SystemClock(), create=create)
 
 
+def _must_ask_for(known: str, asked: str, caller_id: str, run: str) -> None:
+    if asked != known:
+        raise UsageError(
+            f"`{caller_id}` is the id of {run}, which has another task",
+            hint=f"use another --id, or go on with it: standpipe run {caller_id}",
+        )
+
+
+class Watch(Protocol):
+    """Who hears what a worker does."""
+
+    def heard(self, entry: Entry) -> None: ...  # what a run has written
+    def ended(self, report: Report) -> None: ...  # for now
+    def gone(self, run: str) -> None: ...  # it is somebody else's, or anybody's
+    def trouble(self, error: Exception, run: str = "") -> None: ...  # of one run, or of all
+
+
 class Runtime:
     """An open home, ready to work."""
 
-    def __init__(self, home: OpenHome) -> None:
-        self._home = home
+    def __init__(self, home: OpenHome, engine: Engine) -> None:
+        self.home = home
+        self._engine = engine
 
     @property
     def store(self) -> Store:
         """The journal of this home."""
-        return self._home.store
+        return self.home.store
 
     @classmethod
     @asynccontextmanager
@@ -92,7 +120,7 @@ class Runtime:
                 loading = asyncio.to_thread(import_module, "standpipe.adapters.pydantic_ai")
                 offered, _ = await asyncio.gather(_started(opened), loading)
                 opened.tools = all_tools((*offered, *TOOLS), opened.settings)
-            yield cls(opened)
+            yield cls(opened, _engine(opened))
         finally:
             await opened.executor.close()
             await opened.store.close()
@@ -111,12 +139,12 @@ class Runtime:
             UsageError: that run has another task, or somebody else works on it.
         """
         asked = replace(_NOBODY, caller_id=caller_id)
-        run = await self._known(task, caller_id) or await self._begin(task, asked, scope=scope)
+        run = await self.known(task, caller_id) or await self._begin(task, asked, scope=scope)
         return await self.resume(run, listener=listener)
 
     async def submit(
-        self, task: str, *, queue: str, caller_id: str = "", scope: Sequence[str] | None = None,
-        wake_at: str = "", priority: int = 0,
+        self, task: str, *, queue: str = DEFAULT_QUEUE, caller_id: str = "", model: str = "",
+        scope: Sequence[str] | None = None, wake_at: str = "", priority: int = 0,
     ) -> str:  # fmt: skip
         """Hand a task to the workers of a queue; once this returns, it is durably there.
 
@@ -126,10 +154,33 @@ class Runtime:
             UsageError: that run has another task.
         """
         asked = replace(
-            _NOBODY, caller_id=caller_id, queue=queue, priority=priority,
-            wake_at=wake_at or stamp(self._home.clock.now()),
+            _NOBODY, caller_id=caller_id, queue=queue, priority=priority, model=model,
+            wake_at=wake_at or stamp(self.home.clock.now()),
         )  # fmt: skip
-        return await self._known(task, caller_id) or await self._begin(task, asked, scope=scope)
+        run = await self.known(task, caller_id) or await self._begin(task, asked, scope=scope)
+        await self._engine.submit(run)
+        return run
+
+    async def work(
+        self, watch: Watch, *, queue: str = "", concurrency: int = 1, stop: asyncio.Event
+    ) -> None:
+        """Work on what is due in a queue, and submit what `[[schedule]]` plans, until `stop`.
+
+        Raises:
+            ConfigError: a schedule cannot be meant.
+        """
+        home, self._engine.told = self.home, watch.trouble
+        scheduler = Scheduler(
+            read_schedules(home.settings), home.store, self._planned,
+            clock=home.clock, told=watch.trouble,
+        )  # fmt: skip
+        scheduling = asyncio.create_task(scheduler.run(stop))
+        try:
+            work = partial(self._watched, watch)
+            await self._engine.run_worker(work, queue=queue, concurrency=concurrency, stop=stop)
+        finally:
+            scheduling.cancel()
+            await asyncio.wait({scheduling})
 
     async def resume(self, run: str, *, listener: Listener | None = None) -> Report:
         """Take a run from where its journal is to an end; a run that has ended is only told.
@@ -138,35 +189,58 @@ class Runtime:
             UsageError: another process works on it.
             FencedError: another process took it over meanwhile.
         """
-        store = self._home.store
+        store = self.home.store
         row = meant(await run_rows(store), run)
         if row.status not in FINAL:
-            with InlineEngine(self._home.folder / STATE_FOLDER / "locks").owning(row.id):
-                segment = await Segment.begin(self._home, row.id, listener, hold=Hold(run=row.id))
-                await segment.work()
+            async with self._engine.owning(row.id) as hold:
+                row = (await run_rows(store))[row.id]
+                if row.status not in FINAL:  # whoever owned it just now may have ended it
+                    segment = await Segment.begin(self.home, row.id, listener, hold=hold)
+                    await segment.work()
         return report(await store.read(row.id), elsewhere=await blocker_rows(store))
 
-    async def _known(self, typed: str, caller_id: str) -> str:
-        """Return the run that has this `caller_id`, if one has; its task must be this one."""
+    async def _planned(self, schedule: Schedule, name: str, planned: datetime) -> str:
+        return await self.submit(
+            schedule.task,
+            caller_id=name,
+            queue=schedule.queue or DEFAULT_QUEUE,
+            model=schedule.model or "",
+            wake_at=stamp(planned),
+        )
+
+    async def _watched(self, watch: Watch, run: str) -> None:
+        try:
+            report = await self.resume(run, listener=watch.heard)
+        except (OwnedError, FencedError, GivenBackError):
+            watch.gone(run)
+            raise
+        except Exception as error:
+            watch.trouble(error, run)
+            raise
+        watch.ended(report)
+
+    async def known(self, typed: str, caller_id: str) -> str:
+        """Return the run that has this `caller_id`, if one has.
+
+        Raises:
+            UsageError: it has another task.
+        """
         if not caller_id:
             return ""
         name = name_of_caller(caller_id)
-        rows = (await run_rows(self._home.store)).values()
+        rows = (await run_rows(self.home.store)).values()
         known = next((row for row in rows if row.caller_id == name), None)
         if known is None:
             return ""
-        asked = Upkeep(self._home.folder).goal_meant(typed)
-        if self._home.masker.mask_text(asked) != known.task:
-            raise UsageError(
-                f"`{caller_id}` is the id of {known.id}, which has another task",
-                hint=f"use another --id, or go on with it: standpipe run {caller_id}",
-            )
+        if typed.strip().upper() != known.task_id:
+            asked = Upkeep(self.home.folder).goal_meant(typed)
+            _must_ask_for(known.task, self.home.masker.mask_text(asked), caller_id, known.id)
         return known.id
 
     async def _begin(self, typed: str, asked: RunCreated, *, scope: Sequence[str] | None) -> str:
         """Begin the run that is `asked` for, once its model, its brain and its scope can be used."""
-        home, upkeep = self._home, Upkeep(self._home.folder)
-        model = (home.settings.model or "") if home.model is None else home.model
+        home, upkeep = self.home, Upkeep(self.home.folder)
+        model = asked.model or ((home.settings.model or "") if home.model is None else home.model)
         if not model:
             hint = 'set `model = "..."` in standpipe.toml, or say --model script:story.yaml'
             raise ConfigError("standpipe.toml: no model is set", hint=hint)
@@ -192,11 +266,17 @@ class Runtime:
         won = created(await home.store.read(run))
         if won.task_id != body.task_id:  # somebody else was faster with this `caller_id`
             upkeep.withdraw(body.task_id, won.task_id, now=home.clock.now())
+            _must_ask_for(won.task, body.task, body.caller_id, run)
         return run
 
     def _check_scope(self, scope: Sequence[str] | None) -> None:
-        if self._home.tools:  # whoever only submits has started none
-            check_scope(scope, self._home.tools)
+        if self.home.tools:  # whoever only submits has started none
+            check_scope(scope, self.home.tools)
+
+
+def _engine(home: OpenHome) -> Engine:
+    ownership = LockOwnership(home.folder / STATE_FOLDER / "locks", worker=home.worker)
+    return InlineEngine(home.store, ownership, clock=home.clock)
 
 
 def _opened(folder: Path, *, model: str | None, clock: Clock) -> OpenHome:
@@ -223,7 +303,7 @@ def _opened(folder: Path, *, model: str | None, clock: Clock) -> OpenHome:
         given=Credentials({**credentials, **known}, settings.secrets, key=key),
         credentials=credentials,
         model=model,
-        worker="inline",
+        worker=f"{platform.node()}-{os.getpid()}-{secrets.token_hex(2)}",
         version=standpipe.__version__,
         alive=alive,
     )

@@ -133,7 +133,7 @@ class Segment:
         await must_be_whole(home.store, run)
         pid = os.getpid()
         start = SegmentStarted(home.worker, pid, started(pid), home.version)
-        epoch = await home.store.start_segment(run, Draft("", start))
+        epoch = await home.store.start_segment(run, Draft("", start), owner=hold.owner)
         journal = Journal(home.store, run, epoch)
         await journal.refresh()
         if listener:

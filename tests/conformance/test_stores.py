@@ -1,4 +1,6 @@
 import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,15 @@ from standpipe.testing.fakes import FakeClock
 from standpipe.testing.store_suite import StoreSuite, note
 
 
+@asynccontextmanager
+async def opened(path: Path, clock: FakeClock) -> AsyncIterator[Store]:
+    store = SqliteStore(path, clock)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
 class TestMemoryStore(StoreSuite):
     @pytest.fixture
     def store(self, clock: FakeClock) -> Store:
@@ -19,8 +30,14 @@ class TestMemoryStore(StoreSuite):
 
 class TestSqliteStore(StoreSuite):
     @pytest.fixture
-    def store(self, clock: FakeClock, tmp_path: Path) -> Store:
-        return SqliteStore(tmp_path / "journal.db", clock)
+    async def store(self, clock: FakeClock, tmp_path: Path) -> AsyncIterator[Store]:
+        async with opened(tmp_path / "journal.db", clock) as store:
+            yield store
+
+    @pytest.fixture
+    async def beside(self, store: Store, clock: FakeClock, tmp_path: Path) -> AsyncIterator[Store]:
+        async with opened(tmp_path / "journal.db", clock) as store:
+            yield store
 
     @pytest.mark.parametrize(
         ("damage", "said"),

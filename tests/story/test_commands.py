@@ -394,7 +394,8 @@ def waits(tmp_path: Path) -> Generator[Waits]:
 def test_a_killed_run_is_lost_for_everybody_and_goes_on(waits: Waits) -> None:
     running = waits.begun("run", "Wait")
     assert told(waits.home, "status", "--line") == "1 running\n"
-    assert "run `r1` is being worked on by another process" in refused(waits.home, "run", "r1")
+    worker = f"run `r1` is being worked on by process {running.pid}"
+    assert worker in refused(waits.home, "run", "r1")
     assert "r1 is running" in refused(waits.home, "undo", "r1")
     running.kill()
     assert running.wait() == -signal.SIGKILL

@@ -52,8 +52,8 @@ def runtime(opened: Runtime) -> Runtime:
 async def test_a_rejected_key_costs_one_request_of_the_home_not_one_of_each_run(
     runtime: Runtime,
 ) -> None:
-    with ProviderServer([Trouble(Kind.CREDENTIAL), DONE], clock=runtime.clock) as server:
-        runtime.credentials = server.credentials
+    with ProviderServer([Trouble(Kind.CREDENTIAL), DONE], clock=runtime.home.clock) as server:
+        runtime.home.credentials = server.credentials
         first = await runtime.run("sum up the notes")
         second = await runtime.run("sum up the notes")
         assert (first.status, second.status, len(server.requests)) == ("blocked", "blocked", 1)
@@ -67,12 +67,12 @@ async def test_a_rejected_key_costs_one_request_of_the_home_not_one_of_each_run(
 
 
 async def test_another_key_is_tried_at_once(runtime: Runtime) -> None:
-    with ProviderServer([Trouble(Kind.CREDENTIAL), DONE], clock=runtime.clock) as server:
-        runtime.credentials = server.credentials
-        runtime.given = Credentials({"OPENAI_API_KEY": "the old key"}, {}, key=b"k")
+    with ProviderServer([Trouble(Kind.CREDENTIAL), DONE], clock=runtime.home.clock) as server:
+        runtime.home.credentials = server.credentials
+        runtime.home.given = Credentials({"OPENAI_API_KEY": "the old key"}, {}, key=b"k")
         assert (await runtime.run("sum up the notes")).status == "blocked"
         assert (await runtime.run("sum up the notes")).status == "blocked"
-        runtime.given = Credentials({"OPENAI_API_KEY": "the new key"}, {}, key=b"k")
+        runtime.home.given = Credentials({"OPENAI_API_KEY": "the new key"}, {}, key=b"k")
         assert (await runtime.run("sum up the notes")).status == "done"
         assert len(server.requests) == 2
 
@@ -80,14 +80,14 @@ async def test_another_key_is_tried_at_once(runtime: Runtime) -> None:
 async def test_a_model_that_is_known_to_be_down_is_passed_over_for_the_next_one(
     runtime: Runtime,
 ) -> None:
-    with ProviderServer([Trouble(Kind.SERVER_ERROR)], clock=runtime.clock) as server:
-        runtime.credentials = server.credentials
+    with ProviderServer([Trouble(Kind.SERVER_ERROR)], clock=runtime.home.clock) as server:
+        runtime.home.credentials = server.credentials
         assert (await runtime.run("sum up the notes")).status == "blocked"
         before = len(server.requests)
-        failures = msgspec.structs.replace(runtime.settings.failures, fallback_models=(OTHER,))
-        runtime.settings = msgspec.structs.replace(runtime.settings, failures=failures)
-        with ProviderServer([DONE], clock=runtime.clock) as another:
-            runtime.credentials = {**server.credentials, **{
+        failures = msgspec.structs.replace(runtime.home.settings.failures, fallback_models=(OTHER,))
+        runtime.home.settings = msgspec.structs.replace(runtime.home.settings, failures=failures)
+        with ProviderServer([DONE], clock=runtime.home.clock) as another:
+            runtime.home.credentials = {**server.credentials, **{
                 name: value for name, value in another.credentials.items() if "ANTHROPIC" in name
             }}  # fmt: skip
             report = await runtime.run("sum up the notes")
@@ -98,23 +98,23 @@ async def test_a_model_that_is_known_to_be_down_is_passed_over_for_the_next_one(
 
 async def test_a_pause_the_provider_asked_for_holds_for_the_next_run(runtime: Runtime) -> None:
     limited = Trouble(Kind.RATE_LIMITED, retry_after_seconds=3600)
-    with ProviderServer([limited, DONE], clock=runtime.clock) as server:
-        runtime.credentials = server.credentials
+    with ProviderServer([limited, DONE], clock=runtime.home.clock) as server:
+        runtime.home.credentials = server.credentials
         first = await runtime.run("sum up the notes")
         second = await runtime.run("sum up the notes")
         kinds = [one.kind for one in (*first.blocked_on, *second.blocked_on)]
         assert (kinds, len(server.requests)) == (["wait", "wait"], 1)
-        assert isinstance(runtime.clock, FakeClock)
-        runtime.clock.advance(3601)
+        assert isinstance(runtime.home.clock, FakeClock)
+        runtime.home.clock.advance(3601)
         ended = await runtime.resume(second.run)
         assert (ended.status, ended.summary) == ("done", "Summed up.")
 
 
 async def test_a_dead_key_does_not_go_to_another_model_in_any_run(runtime: Runtime) -> None:
-    failures = msgspec.structs.replace(runtime.settings.failures, fallback_models=(OTHER,))
-    runtime.settings = msgspec.structs.replace(runtime.settings, failures=failures)
-    with ProviderServer([Trouble(Kind.CREDENTIAL), DONE], clock=runtime.clock) as server:
-        runtime.credentials = server.credentials
+    failures = msgspec.structs.replace(runtime.home.settings.failures, fallback_models=(OTHER,))
+    runtime.home.settings = msgspec.structs.replace(runtime.home.settings, failures=failures)
+    with ProviderServer([Trouble(Kind.CREDENTIAL), DONE], clock=runtime.home.clock) as server:
+        runtime.home.credentials = server.credentials
         first = await runtime.run("sum up the notes")
         second = await runtime.run("sum up the notes")
         assert (first.status, second.status, len(server.requests)) == ("blocked", "blocked", 1)

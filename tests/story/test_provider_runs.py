@@ -107,12 +107,12 @@ def ask(runtime: Runtime) -> Ask:
     async def asked(
         model: str, *steps: Step, model_seconds: float = 10.0, fallbacks: Sequence[str] = ()
     ) -> Run:
-        runtime.model = model
+        runtime.home.model = model
         failures = msgspec.structs.replace(
-            runtime.settings.failures, model_seconds=model_seconds, fallback_models=tuple(fallbacks)
+            runtime.home.settings.failures, model_seconds=model_seconds, fallback_models=tuple(fallbacks)
         )
-        runtime.settings = msgspec.structs.replace(runtime.settings, failures=failures)
-        runtime.clock = FakeClock(
+        runtime.home.settings = msgspec.structs.replace(runtime.home.settings, failures=failures)
+        runtime.home.clock = FakeClock(
             datetime.now(UTC)
         )  # waits take no time; the provider sees the same clock
         return await played(runtime, lambda: runtime.run("sum up the notes"), steps)
@@ -134,9 +134,9 @@ def a_home(home: Path) -> Path:
 async def played(
     runtime: Runtime, work: Callable[[], Awaitable[Report]], steps: Sequence[Step]
 ) -> Run:
-    (runtime.home / "workspace/sum.txt").unlink(missing_ok=True)
-    with ProviderServer(steps, clock=runtime.clock) as server:
-        runtime.credentials = server.credentials
+    (runtime.home.folder / "workspace/sum.txt").unlink(missing_ok=True)
+    with ProviderServer(steps, clock=runtime.home.clock) as server:
+        runtime.home.credentials = server.credentials
         report = await work()
         return Run(report, server.requests, await runtime.store.read(report.run))
 
@@ -147,7 +147,7 @@ async def test_a_run_with_a_real_client_reads_writes_and_is_done(
 ) -> None:
     ran = await ask(model, READ, WRITE, DONE)
     assert (ran.report.status, ran.report.summary, len(ran.requests)) == ("done", "Summed up.", 3)
-    assert (runtime.home / "workspace/sum.txt").read_text() == "hi"
+    assert (runtime.home.folder / "workspace/sum.txt").read_text() == "hi"
     assert [(file.path, file.why) for file in ran.report.files] == [("sum.txt", "the task asks")]
     assert "hello" in str(ran.requests[1].body)
 

@@ -282,11 +282,11 @@ async def test_a_parked_run_goes_on_with_the_model_it_began_with(home: Path) -> 
 async def test_another_model_answers_why_the_first_one_failed(home: Path) -> None:
     script(home, f"call: {WRITE}", DONE)
     async with Runtime.open(home, model="openai:gpt-6.1-terra") as runtime:
-        runtime.credentials = {
+        runtime.home.credentials = {
             "OPENAI_API_KEY": "test-key-0001",
             "OPENAI_BASE_URL": "http://127.0.0.1:9",
         }
-        runtime.clock = FakeClock()
+        runtime.home.clock = FakeClock()
         parked = await runtime.run("Write out.txt")
     assert parked.status == "blocked"
     async with Runtime.open(home, model="script:story.yaml") as runtime:

@@ -164,6 +164,37 @@ def _run(parser: ArgumentParser) -> None:
     _reading(parser)
 
 
+def _submit(parser: ArgumentParser) -> None:
+    parser.add_argument("task", metavar="TASK", help="text, a task id or a task file")
+    parser.add_argument(
+        "--id", metavar="ID", default="", help="your name for it: same id, same run"
+    )
+    parser.add_argument("--model", metavar="STRING", help="another model than standpipe.toml names")
+    when = parser.add_mutually_exclusive_group()
+    what = "not before: 2026-11-23T07:30:00+01:00, or 07:30 for the next time the clock shows it"
+    when.add_argument("--at", metavar="TIME", help=what)
+    when.add_argument("--delay", metavar="SPAN", help="not before this is over: 30s, 5m, 2h, 1d")
+    _queue(parser)
+    what = "of two that are due, the higher number begins first (default: 0)"
+    parser.add_argument("--priority", metavar="N", type=int, default=0, help=what)
+    _reading(parser)
+
+
+def _worker(parser: ArgumentParser) -> None:
+    what = "runs that are worked on at once (default: 1)"
+    parser.add_argument("--concurrency", metavar="N", type=int, default=1, help=what)
+    _queue(parser)
+    what = "how long an action in flight may go on after SIGTERM (default: 25s)"
+    parser.add_argument("--grace", metavar="SPAN", default="25s", help=what)
+    _home(parser)
+    parser.add_argument("--json", action="store_true", help="print one line of JSON per event")
+
+
+def _queue(parser: ArgumentParser) -> None:
+    what = "the workers of which queue (default: default)"
+    parser.add_argument("--queue", metavar="Q", default="default", help=what)
+
+
 def _resume(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--detach", action="store_true", help="ask nothing here: park every question"
@@ -273,6 +304,10 @@ COMMANDS: Mapping[str, Command] = {
                     "standpipe deny b3 wrong customer", _deny),
     "resume": Command(f"{_COMMANDS}.run:resume", "go on with a run that was blocked, killed or interrupted",
                       "standpipe resume r12", _resume),
+    "submit": Command(f"{_COMMANDS}.work:submit", "hand a task to workers; ends when it is durably queued",
+                      'standpipe submit "Answer today\'s support mail" --at 07:30', _submit),
+    "worker": Command(f"{_COMMANDS}.work:worker", "work on what is submitted, and on what is scheduled",
+                      "standpipe worker --concurrency 2", _worker),
     "cancel": Command(f"{_COMMANDS}.run:cancel", "end a run before its next step",
                       "standpipe cancel r12", _one_run),
     "log": Command(f"{_COMMANDS}.report:log", "a run, line by line, as it happened",

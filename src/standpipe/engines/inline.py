@@ -1,38 +1,180 @@
-"""The embedded engine: a run is worked on by the process that asked for it.
+"""The embedded engine: a run is worked on by the process that asked for it, or by any worker of its home.
 
-Rule 1: the owner holds an OS lock on a file per run; a dead owner is known at once, no lease to wait for.
-Rule 2: the engine only says who may work. What happened, and what may happen next, is in the journal.
+Rule 1: the queue is the journal's own list of runs; nothing is written down a second time.
+Rule 2: a bad run never stops the others: it waits longer and longer, the loop goes on.
+Rule 3: who owns a run is asked of locks on one machine, of leases on many.
 """
 
-from collections.abc import Generator
-from contextlib import contextmanager
-from pathlib import Path
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
 
-from standpipe.errors import UsageError
+from standpipe.clock import Clock
+from standpipe.engines.port import Hold, Ownership, Told, Work, Worker
+from standpipe.errors import (
+    BrokenJournalError,
+    FencedError,
+    GivenBackError,
+    JournalError,
+    OwnedError,
+)
+from standpipe.journal.store import Store
+
+POLL_SECONDS = 0.2
+OWNED_SECONDS = 0.5  # until somebody else's run is looked at again: he may have died
+PAUSE_SECONDS_MAX = 300.0
+_LOOKED_AT = 100
+_NOT_OURS = (OwnedError, FencedError, GivenBackError)
 
 
 class InlineEngine:
-    """Let one process at a time work on a run."""
+    """Claim what is due, work on it, look again."""
 
-    def __init__(self, locks: Path) -> None:
-        self._locks = locks
+    def __init__(self, store: Store, ownership: Ownership, *, clock: Clock) -> None:
+        self._store = store
+        self._ownership = ownership
+        self._clock = clock
+        self._silent = False
+        self.told: Told = lambda _error: None
+        self._news = asyncio.Event()
 
-    @contextmanager
-    def owning(self, run: str) -> Generator[None]:
-        """Own `run` for as long as the context lasts.
+    async def submit(self, run: str) -> None:
+        """Look at once; a run that is due stands in the journal."""
+        await self.wake(run)
+
+    async def wake(self, run: str, at: datetime | None = None) -> None:
+        """Look at once; when a run may go on stands in its row."""
+        del run, at
+        self._news.set()
+
+    async def cancel(self, run: str) -> None:
+        """Let a worker end the run: the wish is in its journal."""
+        await self.wake(run)
+
+    def owning(self, run: str) -> AbstractAsyncContextManager[Hold]:
+        """Own a run for as long as the context lasts.
 
         Raises:
-            UsageError: a living process owns it.
+            OwnedError: somebody living owns it.
         """
-        from filelock import FileLock, Timeout  # noqa: PLC0415 -- reading commands own nothing
+        return self._ownership.owning(run)
 
-        self._locks.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self._locks / f"{run}.lock", blocking=False)
+    async def live_workers(self) -> Sequence[Worker]:
+        """Return the workers that are alive."""
+        return await self._ownership.workers()
+
+    async def run_worker(
+        self, work: Work, *, queue: str = "", concurrency: int = 1, stop: asyncio.Event
+    ) -> None:
+        """Work on what is due, `concurrency` runs at once, until `stop`; then give every run back."""
+        async with self._ownership.at_work(), _crew(work, concurrency, self._clock) as crew:
+            while not stop.is_set():
+                self._news.clear()
+                await self._claim(crew, queue)
+                await crew.change(stop, self._news)
+            self._ownership.give_back()
+            await crew.ended()
+
+    async def _claim(self, crew: "_Crew", queue: str) -> None:
+        if not crew.free:
+            return
         try:
-            with lock:
-                yield
-        except Timeout:
-            raise UsageError(
-                f"run `{run}` is being worked on by another process",
-                hint="`standpipe status` shows it; `standpipe cancel RUN` ends it",
-            ) from None
+            due = await self._store.due(queue, _LOOKED_AT + crew.known)
+        except BrokenJournalError:
+            raise
+        except JournalError as error:  # the disk or the database comes back, or somebody reads this
+            if not self._silent:
+                self.told(error)
+            self._silent = True
+            return
+        self._silent = False
+        for run in due:
+            crew.begin(run)
+
+
+class _Crew:
+    """The runs this worker works on, and those it leaves alone for a while."""
+
+    def __init__(self, work: Work, concurrency: int, clock: Clock) -> None:
+        self._work = work
+        self._concurrency = concurrency
+        self._clock = clock
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._paused: dict[str, float] = {}
+        self._failed: dict[str, int] = {}
+
+    @property
+    def free(self) -> int:
+        """How many more may begin."""
+        return self._concurrency - len(self._tasks)
+
+    @property
+    def known(self) -> int:
+        """How many runs that are due would not be begun now."""
+        return len(self._tasks) + len(self._paused)
+
+    def begin(self, run: str) -> None:
+        """Begin a run, if there is room and it is not to be left alone."""
+        now = self._clock.monotonic()
+        if not self.free or run in self._tasks or self._paused.get(run, now) > now:
+            return
+        self._paused.pop(run, None)
+        self._tasks[run] = asyncio.create_task(self._one(run), name=f"run {run}")
+
+    async def change(self, stop: asyncio.Event, news: asyncio.Event) -> None:
+        """Return when something ended, when there is news, or after a moment."""
+        events = [asyncio.ensure_future(event.wait()) for event in (stop, news)]
+        try:
+            await asyncio.wait(
+                {*events, *self._tasks.values()},
+                timeout=POLL_SECONDS,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            for waiting in events:
+                waiting.cancel()
+        self._clear()
+
+    async def ended(self) -> None:
+        """Return when nothing is worked on any more."""
+        while self._tasks:
+            await asyncio.wait(self._tasks.values())
+            self._clear()
+
+    async def cancel(self) -> None:
+        """End everything that is under way."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _clear(self) -> None:
+        for run in [run for run, task in self._tasks.items() if task.done()]:
+            task = self._tasks.pop(run)
+            if not task.cancelled():
+                task.result()  # what is no mistake of one run, `KeyboardInterrupt`, ends the worker
+
+    async def _one(self, run: str) -> None:
+        try:
+            await self._work(run)
+        except _NOT_OURS:  # whoever has it may die, and then it is ours
+            self._pause(run, OWNED_SECONDS)
+        except Exception:  # noqa: BLE001 -- whoever made the work has told it; the others go on
+            self._failed[run] = self._failed.get(run, 0) + 1
+            self._pause(run, min(2.0 ** (self._failed[run] - 1), PAUSE_SECONDS_MAX))
+        else:
+            self._failed.pop(run, None)
+
+    def _pause(self, run: str, seconds: float) -> None:
+        self._paused[run] = self._clock.monotonic() + seconds
+
+
+@asynccontextmanager
+async def _crew(work: Work, concurrency: int, clock: Clock) -> AsyncGenerator[_Crew]:
+    crew = _Crew(work, concurrency, clock)
+    try:
+        yield crew
+    finally:
+        await crew.cancel()

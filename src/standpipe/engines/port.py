@@ -15,6 +15,7 @@ from typing import Protocol, TypeAlias
 LOOK_SECONDS = 0.05
 
 Work: TypeAlias = Callable[[str], Awaitable[None]]  # owns a run and takes it to an end
+Told: TypeAlias = Callable[[Exception], None]
 
 
 class Worker(Protocol):
@@ -61,6 +62,10 @@ class Hold:
 
 
 class Engine(Protocol):
+    """`told` hears what stands in the way of all runs, once per trouble."""
+
+    told: Told
+
     async def submit(self, run: str) -> None:
         """Let some worker begin a run that is in the journal, when it is due."""
         ...

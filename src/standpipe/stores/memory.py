@@ -7,10 +7,13 @@ import msgspec
 
 from standpipe.clock import Clock, stamp
 from standpipe.errors import FencedError, NotFoundError, StaleError
-from standpipe.ids import HOME, run_id
+from standpipe.ids import HOME, natural, run_id
+from standpipe.journal import seals
 from standpipe.journal.chain import GENESIS, Stored, encode, place
 from standpipe.journal.entries import Draft, Entry, RunCreated, kind_of
 from standpipe.journal.folds import project
+from standpipe.journal.projections import RUNS, RunRow
+from standpipe.journal.seals import Seal
 from standpipe.journal.store import Seen
 
 
@@ -24,7 +27,7 @@ class MemoryStore:
         self._callers: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
         self._rows: dict[tuple[str, str], bytes] = {}
-        self._sealed: dict[str, str] = {}
+        self._seals: list[Seal] = []
 
     async def create(self, created: RunCreated) -> str:
         if created.caller_id and created.caller_id in self._callers:
@@ -36,12 +39,20 @@ class MemoryStore:
         self._write(run, [Draft(run, created)])
         return run
 
-    async def start_segment(self, run: str, draft: Draft) -> int:
+    async def start_segment(self, run: str, draft: Draft, *, owner: str = "") -> int:
+        del owner  # nobody else can be here
         self._known(run)
         self._epochs[run] += 1
         epoch = self._epochs[run]
         self._write(run, [Draft(str(epoch), draft.body)])
         return epoch
+
+    async def due(self, queue: str, limit: int = 100) -> Sequence[str]:
+        now, named = stamp(self._clock.now()), queue or "default"
+        rows = [msgspec.json.decode(row, type=RunRow) for row in (await self.rows(RUNS)).values()]
+        due = [row for row in rows if (row.queue or "default") == named and _may_go_on(row, now)]
+        due.sort(key=lambda row: (-row.priority, row.wake_at, natural(row.id)))
+        return [row.id for row in due[:limit]]
 
     async def append(
         self, run: str, epoch: int, drafts: Sequence[Draft], *, seen: Seen | None = None
@@ -86,10 +97,19 @@ class MemoryStore:
         return {key: row for (name, key), row in self._rows.items() if name == view}
 
     async def seal(self) -> None:
-        self._sealed = {name: stream[-1].hash for name, stream in self._streams.items() if stream}
+        known = seals.fold(self._seals)
+        heads = {name: stream[-1].hash for name, stream in self._streams.items() if stream}
+        changed = {name: head for name, head in heads.items() if known.get(name) != head}
+        if changed:
+            last = self._seals[-1] if self._seals else None
+            self._seals.append(seals.seal(last, changed, at=stamp(self._clock.now())))
 
-    async def sealed(self) -> Mapping[str, str]:
-        return self._sealed
+    async def sealed(self, run: str = "") -> Mapping[str, str]:
+        heads = seals.fold(self._seals)
+        return {name: head for name, head in heads.items() if run in ("", name)}
+
+    async def seals(self) -> Sequence[Seal]:
+        return tuple(self._seals)
 
     async def close(self) -> None:
         return None
@@ -105,6 +125,7 @@ class MemoryStore:
         at = stamp(self._clock.now())
         for draft in drafts:
             name = draft.run or run
+            self._known(name)
             stream = streams.setdefault(name, list(self._streams[name]))
             known = [e for e in stream if e.key == draft.key and e.kind == kind_of(draft.body)]
             if known:
@@ -120,6 +141,11 @@ class MemoryStore:
         self._streams.update(streams)
         self._rows.update(rows)
         return written
+
+
+def _may_go_on(row: RunRow, now: str) -> bool:
+    begun = row.status in {"running", "yielded"} and row.epoch > 0
+    return begun or (row.status in {"queued", "blocked"} and "" < row.wake_at <= now)
 
 
 def _row(

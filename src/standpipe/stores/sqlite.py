@@ -1,365 +1,287 @@
 """The journal in one SQLite file.
 
-Rule 1: WAL and `synchronous=FULL`: an append that returned survives a power cut.
-Rule 2: one transaction per append, taken with BEGIN IMMEDIATE; `seq` and `head` are read inside it,
-because answers come from other processes.
+Rule 1: an append that returned is on disk. What waits at the same time is written in one transaction
+(`writer.py`), each append behind a savepoint of its own.
+Rule 2: statements run where the loop runs; only the wait for the disk is handed to a thread, and only when
+several wait for it.
 Rule 3: nothing is retried behind the caller's back; a failed write rolls back whole and says why.
 """
 
+import asyncio
 import sqlite3
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
-
-import msgspec
+from typing import Any, TypeVar, cast
 
 from standpipe.clock import Clock, stamp
-from standpipe.errors import (
-    BrokenJournalError,
-    FencedError,
-    JournalError,
-    JournalFullError,
-    NotFoundError,
-    StaleError,
-)
-from standpipe.ids import HOME, digest, run_id
-from standpipe.journal.chain import GENESIS, Stored, decode, encode, place
-from standpipe.journal.entries import Draft, Entry, RunCreated, kind_of
-from standpipe.journal.folds import project
-from standpipe.journal.projections import Row, RunRow
+from standpipe.errors import FencedError, StaleError
+from standpipe.ids import run_id
+from standpipe.journal import seals
+from standpipe.journal.chain import GENESIS, Stored
+from standpipe.journal.entries import Draft, Entry, RunCreated
+from standpipe.journal.seals import Seal
 from standpipe.journal.store import Seen
+from standpipe.stores.file import opening
+from standpipe.stores.file.disks import FileSystem, file_system
+from standpipe.stores.file.faults import is_busy, is_full, named
+from standpipe.stores.file.opening import Connect, JournalFile
+from standpipe.stores.file.transaction import (
+    COLUMNS,
+    DEFAULT_QUEUE,
+    look,
+    next_number,
+    read_entry,
+    stream,
+    write,
+)
+from standpipe.stores.writer import Failure, GroupWriter, Occupied
 
-SCHEMA_VERSION = 1
-APPLICATION_ID = 0x53545044  # "STPD"
-SCHEMA = """
-create table entry (
-  run text not null, seq integer not null, epoch integer not null, key text not null,
-  kind text not null, v integer not null, at text not null, data text not null,
-  prev text not null, hash text not null,
-  primary key (run, seq), unique (run, key, kind)
-) strict, without rowid;
-create table run (
-  id text primary key, status text not null, epoch integer not null, seq integer not null,
-  head text not null, owner text, lease_until text, wake_at text, parent text,
-  caller_id text unique
-) strict;
-create table seal (n integer primary key, at text not null, heads text not null,
-  prev text not null, hash text not null) strict;
-create table worker (id text primary key, host text not null, beat_at text not null) strict;
-create table view (name text not null, key text not null, data text not null,
-  primary key (name, key)) strict, without rowid;
-create table series (name text primary key, n integer not null) strict;
-create table meta (name text primary key, value text not null) strict;
-"""
-_RESTORE = "restore it from a backup"
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], object]
+
 _AGAIN = "somebody else was faster; decide again"
-COLUMNS = "run, seq, epoch, key, kind, v, at, data, prev, hash"
+PATIENCE_SECONDS = 30.0  # for another process that holds the lock; ours hold it for milliseconds
+_ENTRIES = f"select {COLUMNS} from entry where run = ? and seq > ? order by seq"  # noqa: S608 -- a constant
+_SEALS = "select n, at, heads, prev, hash from seal"
+_DUE = """
+select id from run
+where queue = ? and (wake_at <> '' or status in ('running', 'yielded')) and (
+  (status in ('queued', 'blocked') and wake_at <> '' and wake_at <= ?)
+  or (status in ('running', 'yielded') and epoch > 0))
+order by priority desc, wake_at, length(id), id limit ?
+"""
 
 
 class SqliteStore:
     """Keep entries in `path`; several processes may use it at once."""
 
-    def __init__(self, path: Path, clock: Clock, *, create: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        *,
+        create: bool = True,
+        connect: Connect = opening.connect,
+        file_system: FileSystem = file_system,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
         self._clock = clock
-        self._path = path
-        with _named(path):
-            self._db = _open(path, create=create)
+        self._file = JournalFile.open(path, create=create, connect=connect, file_system=file_system)
+        self._writer = GroupWriter[Work](self._commit, self._alone)
+        self._thread: ThreadPoolExecutor | None = None
+        self._patience_seconds = patience_seconds
 
     async def create(self, created: RunCreated) -> str:
-        with self._transaction() as db:
-            known = db.execute(
-                "select id from run where caller_id = ?", (created.caller_id or None,)
-            ).fetchone()
+        def work(db: sqlite3.Connection) -> str:
+            caller = created.caller_id or None
+            known = db.execute("select id from run where caller_id = ?", (caller,)).fetchone()
             if known:
                 return str(known[0])
-            run = run_id(_next(db, "run"))
+            run = run_id(next_number(db, "run"))
             db.execute(
                 "insert into run (id, status, epoch, seq, head, parent, caller_id) values (?, 'running', 0, 0, ?, ?, ?)",
-                (run, GENESIS, created.parent or None, created.caller_id or None),
+                (run, GENESIS, created.parent or None, caller),
             )
             self._write(db, run, [Draft(run, created)])
             return run
 
-    async def start_segment(self, run: str, draft: Draft) -> int:
-        with self._transaction() as db:
-            epoch = _stream(db, run).epoch + 1
-            db.execute("update run set epoch = ? where id = ?", (epoch, run))
+        return await self._do(work)
+
+    async def start_segment(self, run: str, draft: Draft, *, owner: str = "") -> int:
+        def work(db: sqlite3.Connection) -> int:
+            epoch = stream(db, run).epoch + 1
+            db.execute("update run set epoch = ?, owner = ? where id = ?", (epoch, owner, run))
             self._write(db, run, [Draft(str(epoch), draft.body)])
             return epoch
+
+        return await self._do(work)
+
+    async def due(self, queue: str, limit: int = 100) -> Sequence[str]:
+        now = stamp(self._clock.now())
+        return [str(row[0]) for row in self._rows(_DUE, queue or DEFAULT_QUEUE, now, limit)]
 
     async def append(
         self, run: str, epoch: int, drafts: Sequence[Draft], *, seen: Seen | None = None
     ) -> Sequence[Entry]:
-        with self._transaction() as db:
-            now = _stream(db, run).epoch
+        def work(db: sqlite3.Connection) -> Sequence[Entry]:
+            now = stream(db, run).epoch
             if now != epoch:
                 raise FencedError(
                     f"run `{run}` is at epoch {now}, this process at {epoch}",
                     hint="another process went on with it; this one stops",
                 )
             for (view, key), row in (seen or {}).items():
-                if _look(db, view, key) != row:
+                if look(db, view, key) != row:
                     raise StaleError(f"the row {view}/{key} has changed", hint=_AGAIN)
             return self._write(db, run, drafts)
 
+        return await self._do(work)
+
     async def post(self, run: str, drafts: Sequence[Draft]) -> Sequence[Entry]:
-        with self._transaction() as db:
-            _stream(db, run)
+        def work(db: sqlite3.Connection) -> Sequence[Entry]:
+            stream(db, run)
             return self._write(db, run, drafts)
 
+        return await self._do(work)
+
     async def read(self, run: str, after: int = 0) -> Sequence[Entry]:
-        with _named(self._path):
-            rows = self._db.execute(
-                f"select {COLUMNS} from entry where run = ? and seq > ? order by seq",  # noqa: S608 -- a constant
-                (run, after),
-            ).fetchall()
-        return [_entry(row) for row in rows]
+        return [read_entry(row) for row in self._rows(_ENTRIES, run, after)]
 
     async def stored(self, run: str) -> Sequence[Stored]:
-        with _named(self._path):
-            rows = self._db.execute(
-                f"select {COLUMNS} from entry where run = ? order by seq",  # noqa: S608 -- a constant
-                (run,),
-            ).fetchall()
         return [
             Stored(name, seq, epoch, key, kind, v, at, str(data).encode(), prev, own)
-            for name, seq, epoch, key, kind, v, at, data, prev, own in rows
+            for name, seq, epoch, key, kind, v, at, data, prev, own in self._rows(_ENTRIES, run, 0)
         ]
 
     async def streams(self) -> Sequence[str]:
-        with _named(self._path):
-            rows = self._db.execute(
-                "select id from run where seq > 0 union select distinct run from entry"
-            ).fetchall()
+        rows = self._rows("select id from run where seq > 0 union select distinct run from entry")
         return [str(row[0]) for row in rows]
 
     async def number(self, series: str) -> int:
-        with self._transaction() as db:
-            return _next(db, series)
+        return await self._do(lambda db: next_number(db, series))
 
     async def row(self, view: str, key: str) -> bytes | None:
-        with _named(self._path):
-            return _look(self._db, view, key)
+        with named(self._file.path):
+            return look(self._file.reader(), view, key)
 
     async def rows(self, view: str) -> Mapping[str, bytes]:
-        with _named(self._path):
-            rows = self._db.execute("select key, data from view where name = ?", (view,)).fetchall()
+        rows = self._rows("select key, data from view where name = ?", view)
         return {str(key): str(row).encode() for key, row in rows}
 
     async def seal(self) -> None:
-        with self._transaction() as db:
-            heads = dict(db.execute("select id, head from run where seq > 0").fetchall())
-            last = db.execute("select n, heads, hash from seal order by n desc limit 1").fetchone()
-            n, known, prev = last or (0, "{}", GENESIS)
-            covered = msgspec.json.encode(heads, order="sorted").decode()
-            if covered == known:
+        def work(db: sqlite3.Connection) -> None:
+            changed = "select id, head from run where seq > sealed"
+            heads = {str(run): str(head) for run, head in db.execute(changed)}
+            if not heads:
                 return
-            at = stamp(self._clock.now())
-            own = _seal_hash(prev, n + 1, at, covered)
-            db.execute("insert into seal values (?, ?, ?, ?, ?)", (n + 1, at, covered, prev, own))
+            last = db.execute(f"{_SEALS} order by n desc limit 1").fetchone()
+            own = seals.seal(Seal(*last) if last else None, heads, at=stamp(self._clock.now()))
+            db.execute(
+                "insert into seal values (?, ?, ?, ?, ?)",
+                (own.n, own.at, own.heads, own.prev, own.hash),
+            )
+            db.execute("update run set seal = ?, sealed = seq where seq > sealed", (own.n,))
 
-    async def sealed(self) -> Mapping[str, str]:
-        with _named(self._path):
-            rows = self._db.execute(
-                "select n, at, heads, prev, hash from seal order by n"
-            ).fetchall()
-        before, heads = GENESIS, "{}"
-        for number, (n, at, heads, prev, own) in enumerate(rows, 1):
-            if (n, prev, own) != (number, before, _seal_hash(prev, n, at, heads)):
-                raise BrokenJournalError(f"seal {number} is not what was written", hint=_RESTORE)
-            before = own
-        return msgspec.json.decode(heads, type=dict[str, str])
+        await self._do(work)
+
+    async def sealed(self, run: str = "") -> Mapping[str, str]:
+        if not run:
+            [[newest]] = self._rows("select coalesce(max(seal), 0) from run")
+            return seals.fold(await self.seals(), at_least=cast("int", newest))
+        by = f"{_SEALS} where n = (select seal from run where id = ?)"  # noqa: S608 -- a constant
+        heads = [seals.covered(Seal(*row)) for row in self._rows(by, run)]
+        return {name: head for known in heads for name, head in known.items() if name == run}
+
+    async def seals(self) -> Sequence[Seal]:
+        return [Seal(*row) for row in self._rows(f"{_SEALS} order by n")]
 
     async def close(self) -> None:
-        self._db.close()
+        await self._writer.settle()
+        if self._thread:
+            self._thread.shutdown()
+        self._file.close()
 
-    @contextmanager
-    def _transaction(self) -> Generator[sqlite3.Connection]:
-        with _named(self._path):
-            self._db.execute("begin immediate")
-            try:
-                yield self._db
-            except BaseException:
-                if self._db.in_transaction:  # SQLite rolls back by itself when the disk is full
-                    self._db.execute("rollback")
-                raise
-            self._db.execute("commit")
+    def _rows(self, statement: str, *values: object) -> list[Any]:
+        with named(self._file.path):
+            return self._file.reader().execute(statement, values).fetchall()
 
     def _write(self, db: sqlite3.Connection, run: str, drafts: Sequence[Draft]) -> list[Entry]:
-        at = stamp(self._clock.now())
-        transaction = _Transaction(db, at)
-        written = [transaction.append(draft, draft.run or run) for draft in drafts]
-        transaction.finish()
-        return written
+        self._file.room.must_do_for(drafts)
+        return write(db, run, drafts, at=stamp(self._clock.now()))
+
+    async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return cast("T", await self._writer.write(work))
+
+    def _alone(self, work: Work) -> object:
+        """Write one at once; whoever would have to wait for another process waits in the queue."""
+        with self._file.watched():
+            db = self._file.writer()
+            if not _begun(db):
+                raise Occupied
+            try:
+                result = work(db)
+                db.execute("commit")
+            except BaseException:
+                _roll_back(db)
+                raise
+            return result
+
+    async def _commit(self, works: Sequence[Work]) -> Sequence[object]:
+        with self._file.watched():
+            try:
+                return await self._together(works)
+            except sqlite3.Error as error:
+                if len(works) == 1 or not is_full(error):
+                    raise
+                self._file.met(error)
+            # SQLite has undone all of it; what is small may still fit
+            return [await self._apart(work) for work in works]
+
+    async def _together(self, works: Sequence[Work]) -> Sequence[object]:
+        db = self._file.writer()
+        await self._begin(db)
+        try:
+            results = [self._within(db, work) for work in works]
+            await self._to_disk(db, several=len(works) > 1)
+        except BaseException:
+            _roll_back(db)
+            raise
+        return results
+
+    async def _apart(self, work: Work) -> object:
+        try:
+            [result] = await self._together([work])
+        except sqlite3.Error as error:
+            return Failure(self._file.told(error))
+        return result
+
+    async def _begin(self, db: sqlite3.Connection) -> None:
+        """Wait until no other process writes; a transaction of ours takes milliseconds."""
+        loop, pause = asyncio.get_running_loop(), 0.001
+        until = loop.time() + self._patience_seconds
+        while not _begun(db, last=loop.time() > until):
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 0.05)
+
+    def _within(self, db: sqlite3.Connection, work: Work) -> object:
+        """Do one of several; what it raises undoes it, and nothing else."""
+        db.execute("savepoint one")
+        try:
+            result = work(db)
+        except Exception as error:
+            if isinstance(error, sqlite3.Error):
+                raise  # nobody knows what is left of the transaction
+            db.execute("rollback to one")
+            result = Failure(error)
+        db.execute("release one")
+        return result
+
+    async def _to_disk(self, db: sqlite3.Connection, *, several: bool) -> None:
+        if not several:
+            db.execute("commit")
+            return
+        self._thread = self._thread or ThreadPoolExecutor(1, "journal")
+        flight = self._thread.submit(db.execute, "commit")
+        try:
+            await asyncio.shield(asyncio.wrap_future(flight))
+        except asyncio.CancelledError:  # the loop ends; nothing else may touch a commit under way
+            wait([flight])
+            raise
 
 
-class _Stream(msgspec.Struct):
-    epoch: int
-    seq: int
-    head: str
-
-
-def _seal_hash(prev: str, n: int, at: str, heads: str) -> str:
-    return digest(f"{prev}{n}{at}{heads}".encode())
-
-
-@dataclass(slots=True)
-class _Transaction:
-    """The rows an append touches, read once and written once."""
-
-    db: sqlite3.Connection
-    at: str
-    streams: dict[str, _Stream] = field(default_factory=dict[str, _Stream])
-    rows: dict[tuple[str, str], bytes | None] = field(
-        default_factory=dict[tuple[str, str], bytes | None]
-    )
-    updates: dict[tuple[str, str], Row] = field(default_factory=dict[tuple[str, str], Row])
-
-    def append(self, draft: Draft, run: str) -> Entry:
-        known = self.db.execute(
-            f"select {COLUMNS} from entry where run = ? and key = ? and kind = ?",  # noqa: S608 -- a constant
-            (run, draft.key, kind_of(draft.body)),
-        ).fetchone()
-        if known:
-            return _entry(known)
-        if run not in self.streams:
-            self.streams[run] = _stream(self.db, run)
-        stream = self.streams[run]
-        entry = place(
-            draft, run=run, seq=stream.seq + 1, epoch=stream.epoch, at=self.at, prev=stream.head
-        )
-        stream.seq, stream.head = entry.seq, entry.hash
-        self.db.execute(
-            f"insert into entry ({COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 -- a constant
-            (
-                run, entry.seq, entry.epoch, entry.key, entry.kind, entry.v, self.at,
-                encode(entry.body).decode(), entry.prev, entry.hash,
-            ),
-        )  # fmt: skip
-        for update in project(entry, self._look):
-            self.updates[update.view, update.key] = update.row
-            self.rows[update.view, update.key] = msgspec.json.encode(update.row)
-        return entry
-
-    def finish(self) -> None:
-        """Write the heads and the projections, in the same transaction."""
-        for run, stream in self.streams.items():
-            self.db.execute(
-                "update run set seq = ?, head = ? where id = ?", (stream.seq, stream.head, run)
-            )
-        for (view, key), row in self.updates.items():
-            text = msgspec.json.encode(row).decode()
-            self.db.execute("insert or replace into view values (?, ?, ?)", (view, key, text))
-            if isinstance(row, RunRow):
-                self.db.execute("update run set status = ? where id = ?", (row.status, key))
-
-    def _look(self, view: str, key: str) -> bytes | None:
-        if (view, key) not in self.rows:
-            self.rows[view, key] = _look(self.db, view, key)
-        return self.rows[view, key]
-
-
-def _stream(db: sqlite3.Connection, run: str) -> _Stream:
-    found = db.execute("select epoch, seq, head from run where id = ?", (run,)).fetchone()
-    if found is None:
-        raise NotFoundError(f"no run `{run}`", hint="`standpipe status` lists them")
-    return _Stream(*found)
-
-
-def _look(db: sqlite3.Connection, view: str, key: str) -> bytes | None:
-    found = db.execute("select data from view where name = ? and key = ?", (view, key)).fetchone()
-    return None if found is None else str(found[0]).encode()
-
-
-def _next(db: sqlite3.Connection, series: str) -> int:
-    found = db.execute(
-        "insert into series values (?, 1) on conflict (name) do update set n = n + 1 returning n",
-        (series,),
-    ).fetchone()
-    return int(found[0])
-
-
-def _entry(row: tuple[str, int, int, str, str, int, str, str, str, str]) -> Entry:
-    run, seq, epoch, key, kind, v, at, text, prev, own = row
+def _begun(db: sqlite3.Connection, *, last: bool = False) -> bool:
     try:
-        body = decode(text)
-    except msgspec.DecodeError as error:
-        raise BrokenJournalError(
-            f"entry {run}/{seq} ({kind}) cannot be read: {error}",
-            hint="`standpipe journal verify` lists what is damaged",
-        ) from error
-    return Entry(run, seq, epoch, key, v, at, body, prev, own)
+        db.execute("begin immediate")
+    except sqlite3.OperationalError as error:
+        if last or not is_busy(error):
+            raise
+        return False
+    return True
 
 
-def _open(path: Path, *, create: bool) -> sqlite3.Connection:
-    if not create and not path.exists():
-        raise NotFoundError(
-            f"no journal at `{path}`", hint="nothing ran in this home yet; `standpipe run TASK`"
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    db = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
-    version = _version(db, path)
-    for pragma in ("journal_mode=wal", "synchronous=full", "foreign_keys=on"):
-        db.execute(f"pragma {pragma}")
-    if version > SCHEMA_VERSION:
-        raise JournalError(
-            f"journal `{path}` has schema {version}, this standpipe knows {SCHEMA_VERSION}",
-            hint="update standpipe; it was written by a newer one",
-        )
-    if version == 0:
-        _create_schema(db)
-    return db
-
-
-def _version(db: sqlite3.Connection, path: Path) -> int:
-    """Return the schema version, 0 where there is none yet; nothing is written into a foreign file."""
-    owner = db.execute("pragma application_id").fetchone()[0]
-    if owner != APPLICATION_ID and db.execute("select count(*) from sqlite_master").fetchone()[0]:
-        raise BrokenJournalError(
-            f"`{path}` is a database, but no journal of standpipe",
-            hint="move it away, or restore the journal from a backup",
-        )
-    return int(db.execute("pragma user_version").fetchone()[0])
-
-
-def _create_schema(db: sqlite3.Connection) -> None:
-    db.execute("begin immediate")
-    if db.execute("pragma user_version").fetchone()[0] == 0:  # nobody else was faster
-        for statement in SCHEMA.split(";\n"):
-            if statement.strip():
-                db.execute(statement)
-        db.execute(
-            "insert into run (id, status, epoch, seq, head) values (?, '', 0, 0, ?)",
-            (HOME, GENESIS),
-        )
-        db.execute(f"pragma application_id={APPLICATION_ID}")
-        db.execute(f"pragma user_version={SCHEMA_VERSION}")
-    db.execute("commit")
-
-
-@contextmanager
-def _named(path: Path) -> Generator[None]:
-    """Turn SQLite's words into ours; names of other libraries do not leak."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        text = str(error)
-        if "full" in text or "disk I/O" in text:
-            raise JournalFullError(
-                f"the journal `{path}` cannot grow: {text}",
-                hint="free some space, then `standpipe resume RUN`; nothing that happened is lost",
-            ) from error
-        if "malformed" in text or "not a database" in text:
-            raise BrokenJournalError(
-                f"the journal `{path}` is damaged: {text}", hint=_RESTORE
-            ) from error
-        raise JournalError(
-            f"the journal `{path}` cannot be used: {text}",
-            hint="check that the folder is writable and on a local disk",
-        ) from error
-    except OSError as error:
-        raise JournalError(
-            f"the journal `{path}` cannot be used: {error.strerror}",
-            hint="check that the folder is writable",
-        ) from error
+def _roll_back(db: sqlite3.Connection) -> None:
+    if db.in_transaction:
+        with suppress(sqlite3.Error):  # what made it necessary is the error that is told
+            db.execute("rollback")

@@ -3,7 +3,12 @@
 class TestMyStore(StoreSuite):
     @pytest.fixture
     def store(self, clock): return MyStore(clock)
+
+A store that several processes can have open gives a second one as the fixture `beside`.
 """
+
+import asyncio
+from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -23,11 +28,14 @@ from standpipe.journal.entries import (
     Noted,
     Proposed,
     RunCreated,
+    RunEnded,
+    SegmentEnded,
     SegmentStarted,
     Settled,
     SiteClosed,
 )
 from standpipe.journal.projections import BLOCKERS, RUNS, BlockerRow, RunRow, read_row
+from standpipe.journal.seals import covered, fold
 from standpipe.journal.store import Store
 from standpipe.journal.verify import verify
 from standpipe.outcomes.outcome import Succeeded
@@ -47,6 +55,11 @@ class StoreSuite:
     @pytest.fixture
     def clock(self) -> FakeClock:
         return FakeClock()
+
+    @pytest.fixture
+    def beside(self, store: Store) -> Store:
+        """Return the same journal as somebody else has it open."""
+        return store
 
     async def begin(self, store: Store, caller_id: str = "") -> tuple[str, int]:
         created = RunCreated("a task", "agent", "script:x", "", caller_id=caller_id)
@@ -197,3 +210,159 @@ class StoreSuite:
         await store.seal()
         assert (await store.sealed())[run] == (await store.read(run))[-1].hash
         assert (await verify(store)).whole
+
+    async def test_appends_at_once_to_many_runs_stay_dense_and_chained(self, store: Store) -> None:
+        runs = [await self.begin(store) for _ in range(12)]
+
+        async def work(run: str, epoch: int) -> None:
+            for n in range(8):
+                await store.append(run, epoch, [note(f"{n}"), note(f"{n}b")])
+
+        await asyncio.gather(*(work(run, epoch) for run, epoch in runs))
+        for run, _ in runs:
+            assert [entry.seq for entry in await store.read(run)] == list(range(1, 19))
+        assert (await verify(store)).whole
+
+    async def test_appends_at_once_to_one_run_stand_in_the_order_they_came(
+        self, store: Store
+    ) -> None:
+        run, epoch = await self.begin(store)
+        await asyncio.gather(*(store.append(run, epoch, [note(str(n))]) for n in range(40)))
+        assert [entry.key for entry in await store.read(run, after=2)] == list(map(str, range(40)))
+        assert (await verify(store)).whole
+
+    async def test_an_append_that_fails_among_many_fails_alone(self, store: Store) -> None:
+        run, old = await self.begin(store)
+        epoch = await store.start_segment(run, START)
+        lost = Draft("lost", note("lost").body, run="r999")
+        results = await asyncio.gather(
+            store.append(run, epoch, [note("a")]),
+            store.append(run, old, [note("stale")]),
+            store.append(run, epoch, [note("b"), lost]),
+            store.append(run, epoch, [note("moved")], seen={(RUNS, run): b"{}"}),
+            store.append(run, epoch, [note("c")]),
+            return_exceptions=True,
+        )
+        failed = [type(result) for result in results if isinstance(result, BaseException)]
+        assert failed == [FencedError, NotFoundError, StaleError]
+        assert [entry.key for entry in await store.read(run, after=3)] == ["a", "c"]
+        assert (await verify(store)).whole
+
+    async def test_whoever_stops_waiting_takes_nobody_along(self, store: Store) -> None:
+        run, epoch = await self.begin(store)
+        tasks = [asyncio.ensure_future(store.append(run, epoch, [note(str(n))])) for n in range(30)]
+        for turn, task in enumerate(tasks[::3]):
+            if turn % 2:
+                await asyncio.sleep(0)
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        await store.append(run, epoch, [note("last")])
+        kept = [entry.key for entry in await store.read(run, after=2)]
+        promised = [str(n) for n, result in enumerate(results) if isinstance(result, Sequence)]
+        assert set(promised) <= set(kept)
+        assert kept[-1] == "last"
+        assert (await verify(store)).whole
+
+    async def test_two_that_have_it_open_write_into_one_run(
+        self, store: Store, beside: Store
+    ) -> None:
+        run, epoch = await self.begin(store)
+        own = (store.append(run, epoch, [note(f"own {n}")]) for n in range(15))
+        theirs = (beside.post(run, [note(f"their {n}")]) for n in range(15))
+        await asyncio.gather(*own, *theirs)
+        assert len(await store.read(run)) == len(await beside.read(run)) == 32
+        assert (await verify(beside)).whole
+
+    async def test_whoever_was_overtaken_is_told_at_the_next_append(
+        self, store: Store, beside: Store
+    ) -> None:
+        run, epoch = await self.begin(store)
+        await store.append(run, epoch, [note("a")])
+        assert await beside.start_segment(run, START, owner="w2") == epoch + 1
+        for stale in (note("b"), note("a")):  # what is there already is not told to it, either
+            with pytest.raises(FencedError):
+                await store.append(run, epoch, [stale])
+
+    async def test_a_reader_sees_an_append_whole_or_not_at_all(
+        self, store: Store, beside: Store
+    ) -> None:
+        run, epoch = await self.begin(store)
+        seen: list[int] = []
+
+        async def watch(writing: asyncio.Future[object]) -> None:
+            while not writing.done():
+                read = await beside.read(run)
+                assert [entry.seq for entry in read] == list(range(1, len(read) + 1))
+                seen.append(len(read) - 2)
+                await asyncio.sleep(0)
+
+        many = (store.append(run, epoch, [note(f"{n}.{i}") for i in range(3)]) for n in range(20))
+        writing = asyncio.ensure_future(asyncio.gather(*many))
+        await watch(writing)
+        assert {length % 3 for length in seen} == {0}
+
+    async def test_the_same_said_by_many_at_once_is_there_once(
+        self, store: Store, beside: Store
+    ) -> None:
+        run, _ = await self.begin(store)
+        await store.append(run, 1, [Draft("b1", BlockedRaised("approval", "may I?", ""))])
+        said = [Draft("b1", AnswerGiven(word, "somebody")) for word in ("yes", "no") * 5]
+        told = await asyncio.gather(
+            *((store, beside)[n % 2].post(run, [draft]) for n, draft in enumerate(said))
+        )
+        assert len({entry.body for [entry] in told}) == 1
+        assert len(await store.read(run)) == 4
+
+    async def test_ids_given_at_once_are_all_different(self, store: Store, beside: Store) -> None:
+        given = await asyncio.gather(*((store, beside)[n % 2].number("b") for n in range(20)))
+        assert sorted(given) == list(range(1, 21))
+        created = RunCreated("a task", "agent", "m", "", caller_id="mail-0600")
+        runs = await asyncio.gather(*((store, beside)[n % 2].create(created) for n in range(6)))
+        assert len(set(runs)) == 1
+
+    async def test_due_are_the_queued_ones_whose_time_has_come_the_important_first(
+        self, store: Store
+    ) -> None:
+        async def submit(queue: str, wake_at: str, priority: int = 0) -> str:
+            created = RunCreated(
+                "a task", "agent", "m", "", queue=queue, wake_at=wake_at, priority=priority
+            )
+            return await store.create(created)
+
+        later = await submit("default", "2020-01-02T00:00:00.000Z")
+        first = await submit("default", "2020-01-01T00:00:00.000Z")
+        urgent = await submit("default", "2020-01-03T00:00:00.000Z", priority=5)
+        await submit("default", "2999-01-01T00:00:00.000Z", priority=9)
+        other = await submit("mail", "2020-01-01T00:00:00.000Z")
+        assert list(await store.due("")) == [urgent, first, later]
+        assert list(await store.due("default", 2)) == [urgent, first]
+        assert list(await store.due("mail")) == [other]
+
+    async def test_due_are_begun_ones_that_nobody_may_be_working_on(self, store: Store) -> None:
+        asked = RunCreated("a task", "agent", "m", "")
+        waiting = await store.create(asked)  # whoever created it will begin it
+        gone, _ = await self.begin(store)
+        back, epoch = await self.begin(store)
+        await store.append(back, epoch, [Draft("1", SegmentEnded("yielded", "SIGTERM"))])
+        blocked, epoch = await self.begin(store)
+        await store.append(blocked, epoch, [Draft("b1", BlockedRaised("approval", "may I?", ""))])
+        await store.append(
+            blocked, epoch, [Draft("1", SegmentEnded("blocked", "may I?", waits_for=("b1",)))]
+        )
+        done, epoch = await self.begin(store)
+        await store.append(done, epoch, [Draft(done, RunEnded("done", "did it"))])
+        assert list(await store.due("")) == [gone, back]
+        assert waiting not in await store.due("")
+
+    async def test_a_seal_covers_only_what_changed_since_the_one_before(self, store: Store) -> None:
+        first, epoch = await self.begin(store)
+        second, _ = await self.begin(store)
+        await store.seal()
+        await store.append(first, epoch, [note("later")])
+        await store.seal()
+        kept = await store.seals()
+        assert [sorted(covered(seal)) for seal in kept] == [sorted([first, second]), [first]]
+        heads = {run: (await store.read(run))[-1].hash for run in (first, second)}
+        assert dict(await store.sealed()) == fold(kept) == heads
+        assert dict(await store.sealed(second)) == {second: heads[second]}
+        assert dict(await store.sealed("r99")) == {}

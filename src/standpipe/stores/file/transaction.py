@@ -1,0 +1,139 @@
+"""What one append does inside a transaction: entries, the rows beside them, the row of the run.
+
+`seq` and `head` are read inside the transaction, because answers come from other processes.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import msgspec
+
+from standpipe.errors import BrokenJournalError, NotFoundError
+from standpipe.journal.chain import decode, encode, place
+from standpipe.journal.entries import Draft, Entry, kind_of
+from standpipe.journal.folds import project
+from standpipe.journal.projections import Row, RunRow
+
+Columns: TypeAlias = tuple[str, int, int, str, str, int, str, str, str, str]
+COLUMNS = "run, seq, epoch, key, kind, v, at, data, prev, hash"
+DEFAULT_QUEUE = "default"
+_KNOWN = f"select {COLUMNS} from entry where run = ? and key = ? and kind = ?"  # noqa: S608 -- a constant
+_INSERT = f"insert into entry ({COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 -- a constant
+_VIEW = "insert or replace into view values (?, ?, ?)"
+_HEAD = "update run set seq = ?, head = ? where id = ?"
+_RUN = "update run set status = ?, queue = ?, priority = ?, wake_at = ? where id = ?"
+
+
+class Stream(msgspec.Struct):
+    """Where a stream stands."""
+
+    epoch: int
+    seq: int
+    head: str
+
+
+def write(db: sqlite3.Connection, run: str, drafts: Sequence[Draft], *, at: str) -> list[Entry]:
+    """Write drafts into the stream of `run`, or where they say, with all that follows from them."""
+    work = _Work(db, at)
+    written = [work.append(draft, draft.run or run) for draft in drafts]
+    work.finish()
+    return written
+
+
+def stream(db: sqlite3.Connection, run: str) -> Stream:
+    """Return where a stream stands.
+
+    Raises:
+        NotFoundError: there is no such run.
+    """
+    found = db.execute("select epoch, seq, head from run where id = ?", (run,)).fetchone()
+    if found is None:
+        raise NotFoundError(f"no run `{run}`", hint="`standpipe status` lists them")
+    return Stream(*found)
+
+
+def look(db: sqlite3.Connection, view: str, key: str) -> bytes | None:
+    """Return a row of a projection."""
+    found = db.execute("select data from view where name = ? and key = ?", (view, key)).fetchone()
+    return None if found is None else str(found[0]).encode()
+
+
+def next_number(db: sqlite3.Connection, series: str) -> int:
+    """Return the next number of a series."""
+    found = db.execute(
+        "insert into series values (?, 1) on conflict (name) do update set n = n + 1 returning n",
+        (series,),
+    ).fetchone()
+    return int(found[0])
+
+
+def read_entry(row: Columns) -> Entry:
+    """Read an entry as it lies there.
+
+    Raises:
+        BrokenJournalError: it cannot be read.
+    """
+    run, seq, epoch, key, kind, v, at, text, prev, own = row
+    try:
+        body = decode(text)
+    except msgspec.DecodeError as error:
+        raise BrokenJournalError(
+            f"entry {run}/{seq} ({kind}) cannot be read: {error}",
+            hint="`standpipe journal verify` lists what is damaged",
+        ) from error
+    return Entry(run, seq, epoch, key, v, at, body, prev, own)
+
+
+@dataclass(slots=True)
+class _Work:
+    """The rows an append touches, read once and written once."""
+
+    db: sqlite3.Connection
+    at: str
+    streams: dict[str, Stream] = field(default_factory=dict[str, Stream])
+    rows: dict[tuple[str, str], bytes | None] = field(
+        default_factory=dict[tuple[str, str], bytes | None]
+    )
+    updates: dict[tuple[str, str], Row] = field(default_factory=dict[tuple[str, str], Row])
+
+    def append(self, draft: Draft, run: str) -> Entry:
+        known = self.db.execute(_KNOWN, (run, draft.key, kind_of(draft.body))).fetchone()
+        if known:
+            return read_entry(known)
+        if run not in self.streams:
+            self.streams[run] = stream(self.db, run)
+        now = self.streams[run]
+        entry = place(draft, run=run, seq=now.seq + 1, epoch=now.epoch, at=self.at, prev=now.head)
+        now.seq, now.head = entry.seq, entry.hash
+        text = encode(entry.body).decode()
+        self.db.execute(
+            _INSERT,
+            (
+                run, entry.seq, entry.epoch, entry.key, entry.kind, entry.v, self.at, text,
+                entry.prev, entry.hash,
+            ),
+        )  # fmt: skip
+        for update in project(entry, self._look):
+            self.updates[update.view, update.key] = update.row
+            self.rows[update.view, update.key] = msgspec.json.encode(update.row)
+        return entry
+
+    def finish(self) -> None:
+        """Write the heads and the projections."""
+        for run, now in self.streams.items():
+            self.db.execute(_HEAD, (now.seq, now.head, run))
+        for (view, key), row in self.updates.items():
+            text = self.rows[view, key] or b""
+            self.db.execute(_VIEW, (view, key, text.decode()))
+            if isinstance(row, RunRow):
+                self.db.execute(
+                    _RUN,
+                    (row.status, row.queue or DEFAULT_QUEUE, row.priority, row.wake_at, key),
+                )
+
+    def _look(self, view: str, key: str) -> bytes | None:
+        if (view, key) not in self.rows:
+            self.rows[view, key] = look(self.db, view, key)
+        return self.rows[view, key]
