@@ -59,8 +59,8 @@ def run_of(action: str) -> str:
 
 def caller_id(text: str) -> str:
     """Return the caller's own name for a run; one that could be mistaken for a run is refused."""
-    if re.fullmatch(r"r\d+", text, re.IGNORECASE):
-        hint = "ids like `r12` are given by the journal; choose another word"
+    if re.fullmatch(r"[rb]\d+(\..*)?|t-\d+", text, re.IGNORECASE):
+        hint = "ids like `r12`, `b3` and `T-7` are given by the journal; choose another word"
         raise UsageError(f"`{text}` cannot be the caller's id of a run", hint=hint)
     if not text.isprintable() or len(text) > CALLER_ID_MAX:
         hint = f"at most {CALLER_ID_MAX} visible characters, for example `mail-2026-11-22`"

@@ -91,6 +91,7 @@ class Runtime:
     def __init__(self, home: OpenHome, engine: Engine) -> None:
         self.home = home
         self._engine = engine
+        self._brain_is_readable = False  # looked at before the first run begins
 
     @property
     def store(self) -> Store:
@@ -246,7 +247,8 @@ class Runtime:
             raise ConfigError("standpipe.toml: no model is set", hint=hint)
         # A wrong name or key, and a brain that cannot be read, are told before anything starts.
         home.models(model, lambda: 0)
-        Brain.open(home.folder).boot()
+        if not self._brain_is_readable:
+            self._brain_is_readable = bool(Brain.open(home.folder).boot())
         self._check_scope(scope)
         number = await home.store.number("task")
         file = upkeep.task(typed, number=number, now=home.clock.now())

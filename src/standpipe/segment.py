@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
 _LOOK_SECONDS = 0.5
+_DRAWN_SECONDS = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,6 +86,8 @@ class OpenHome:
     alive: Callable[[RunRow], bool]
     tools: Mapping[str, Tool] = field(default_factory=dict[str, Tool])
     agents: dict[str, AgentTools] = field(default_factory=dict[str, AgentTools])
+    at_work: set[str] = field(default_factory=set[str])
+    drawn_seconds: float = float("-inf")  # when STATE.md was drawn last, by the monotonic clock
 
     def models(self, name: str, next_turn: Callable[[], int]) -> "Mapping[str, Model]":
         """Build a model and those that stand in for it.
@@ -144,28 +147,43 @@ class Segment:
         """Take the run from where its journal is to an end.
 
         Raises:
-            FencedError: somebody else works on it now; it is given back.
+            FencedError: somebody else works on it now.
+            GivenBackError: this process is to end; whoever takes the run goes on with it.
         """
-        upkeep, now = Upkeep(self.home.folder), self.home.clock.now
+        self.home.at_work.add(self.journal.run)
+        try:
+            upkeep = Upkeep(self.home.folder)
+            await self._close(await self._end(upkeep), upkeep)
+        finally:
+            self.home.at_work.discard(self.journal.run)
+
+    async def _end(self, upkeep: Upkeep) -> End:
         try:
             with suppress(NotFoundError):  # a task file that a person took away stops nobody
-                upkeep.started(self.asked.task_id, now=now())
+                upkeep.started(self.asked.task_id, now=self.home.clock.now())
             await self._answered_by_going_on()
             await self._learn(upkeep)
             self.home.executor.inherit(interrupted_tree(self.journal.entries))
-            end = await self._watched()
+            return await self._watched()
         except BaseException as error:
             await self._gave_way(error)
             raise
+
+    async def _close(self, end: End, upkeep: Upkeep) -> None:
         await self._learn(upkeep)
         believed = session_label(self.journal.entries).integrity is Integrity.TRUSTED
-        with suppress(
-            NotFoundError
-        ):  # moved before the end is written: a kill in between moves it again
-            upkeep.ended(self.asked.task_id, end, now=now(), trusted=believed)
+        with suppress(NotFoundError):  # moved before the end is written: a kill moves it again
+            upkeep.ended(self.asked.task_id, end, now=self.home.clock.now(), trusted=believed)
         await self.journal.append(*closing(end, run=self.journal.run, epoch=self.journal.epoch))
-        await upkeep.draw_state(self.home.store)
+        await self._draw(upkeep)
         await self.home.store.seal()
+
+    async def _draw(self, upkeep: Upkeep) -> None:
+        """Draw STATE.md; of many runs that end at once, now and then and after the last one."""
+        home, now = self.home, self.home.clock.monotonic()
+        if len(home.at_work) <= 1 or now - home.drawn_seconds > _DRAWN_SECONDS:
+            home.drawn_seconds = now
+            await upkeep.draw_state(home.store)
 
     async def _watched(self) -> End:
         """Let the agent work, and stop it where somebody cancelled, or took the run over."""

@@ -321,7 +321,7 @@ def test_a_model_that_cannot_be_used_is_told_before_anything_starts(
         (["report", "--md", "--json"], "not allowed"),
         (["why", "r1."], "action `r1.` could be any of"),
         (["why", "r1.9.9"], "no action `r1.9.9`"),
-        (["why", "zz.1.1"], "no run `zz`"),
+        (["why", "zz.1.1"], "no run `zz.1.1`"),
         (["answer", "b9", "yes"], "no question `b9`"),
         (["resume", "r99"], "no run `r99`"),
         (["memory", "boot", "--budget", "0"], "0 tokens is too small"),
@@ -431,7 +431,6 @@ JOURNALS: dict[str, tuple[Break, str]] = {
         lambda home: replaced((home / ".standpipe/journal.db").read_bytes()[:40_000])(home),
         "is damaged",
     ),
-    "newer": (lambda home: database(home, "pragma user_version = 99"), "has schema 99"),
     "foreign": (foreign, "no journal of standpipe"),
     "folder": (folder(".standpipe/journal.db"), "cannot be used"),
     "row": (lambda home: database(home, "update view set data = '{'"), "cannot be read"),
@@ -448,6 +447,23 @@ def test_a_journal_that_cannot_be_used_is_told_by_every_command_and_left_alone(
     for words in (["status"], ["report"], ["log"], ["run", "x"], ["resume", "r1"], ["undo", "r1"]):
         refused(typed(ran, *words), said, code=1)
     assert (journal.read_bytes() if journal.is_file() else b"") == before
+
+
+def test_a_journal_of_a_newer_version_is_told_by_every_command_and_left_alone(
+    ran: Path, typed: Typed
+) -> None:
+    database(ran, "pragma user_version = 99")
+    before = (ran / ".standpipe/journal.db").read_bytes()
+    for words in (
+        ["status"],
+        ["report"],
+        ["log"],
+        ["run", "x"],
+        ["resume", "r1"],
+        ["cancel", "r1"],
+    ):
+        refused(typed(ran, *words), "has schema 99")
+    assert (ran / ".standpipe/journal.db").read_bytes() == before
 
 
 def test_a_damaged_entry_is_named_by_verify_and_other_runs_go_on(

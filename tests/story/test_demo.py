@@ -19,6 +19,7 @@ from standpipe.cli.demo.services import Shop
 from standpipe.cli.demo.story import Ending, conclude, main
 from standpipe.desk.report import Report, Usage
 from standpipe.errors import UsageError
+from standpipe.journal.streams import Finding
 from standpipe.journal.verify import Verdict
 from standpipe.testing.fakes import FakeClock
 
@@ -232,7 +233,8 @@ def test_as_many_sent_as_in_the_ledger_and_a_whole_journal_is_the_proof() -> Non
 def test_a_claim_that_does_not_hold_is_told_as_it_is(
     receipts: list[str], ledger: list[str], broken: tuple[str, ...], truth: str
 ) -> None:
-    proof = prove(receipts, ledger, Verdict(1, 12, broken))
+    findings = tuple(Finding("", 0, line) for line in broken)
+    proof = prove(receipts, ledger, Verdict(1, 12, findings))
     assert not proof.holds
     assert truth in proof.line
 

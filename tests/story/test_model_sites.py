@@ -39,11 +39,11 @@ async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runt
 @pytest.fixture
 def runtime(opened: Runtime) -> Runtime:
     """The home of all tests; each has a provider, and so a host, of its own."""
-    opened.clock = FakeClock(datetime.now(UTC))
-    opened.model = MODEL
-    opened.settings = msgspec.structs.replace(
-        opened.settings,
-        failures=msgspec.structs.replace(opened.settings.failures, fallback_models=()),
+    opened.home.clock = FakeClock(datetime.now(UTC))
+    opened.home.model = MODEL
+    opened.home.settings = msgspec.structs.replace(
+        opened.home.settings,
+        failures=msgspec.structs.replace(opened.home.settings.failures, fallback_models=()),
         budgets=Budgets(minutes=None),  # the store stamps with the real clock
     )
     return opened

@@ -205,6 +205,12 @@ def _resume(parser: ArgumentParser) -> None:
     _one_run(parser)
 
 
+def _cancel(parser: ArgumentParser) -> None:
+    what = "do not wait for what is under way: it is stopped, and may be in doubt"
+    parser.add_argument("--now", action="store_true", help=what)
+    _one_run(parser)
+
+
 def _status(parser: ArgumentParser) -> None:
     parser.add_argument("--line", action="store_true", help="one line")
     _reading(parser)
@@ -308,8 +314,8 @@ COMMANDS: Mapping[str, Command] = {
                       'standpipe submit "Answer today\'s support mail" --at 07:30', _submit),
     "worker": Command(f"{_COMMANDS}.work:worker", "work on what is submitted, and on what is scheduled",
                       "standpipe worker --concurrency 2", _worker),
-    "cancel": Command(f"{_COMMANDS}.run:cancel", "end a run before its next step",
-                      "standpipe cancel r12", _one_run),
+    "cancel": Command(f"{_COMMANDS}.cancel:cancel", "end a run before its next step, or in the middle of this one",
+                      "standpipe cancel r12 --now", _cancel),
     "log": Command(f"{_COMMANDS}.report:log", "a run, line by line, as it happened",
                    "standpipe log r12", _with_run),
     "why": Command(f"{_COMMANDS}.report:why", "the story of one action",

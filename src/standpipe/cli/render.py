@@ -28,6 +28,7 @@ _FLEET_TONES = {
     "done": Tone.GOOD,
     "blocked": Tone.PERSON,
     "running": Tone.PLAIN,
+    "queued": Tone.PLAIN,
     "cancelled": Tone.QUIET,
 }
 

@@ -2,21 +2,30 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from standpipe.clock import SystemClock, stamp
 from standpipe.config import find_home
 from standpipe.desk.blockers import blocker_rows, run_rows
-from standpipe.desk.fleet import meant, status_of_row
+from standpipe.desk.fleet import Alive, can_go_on, meant, status_of_row
 from standpipe.desk.liveness import alive
 from standpipe.desk.report import Report, report
+from standpipe.engines.port import Leases
+from standpipe.errors import NotFoundError
+from standpipe.ids import natural
 from standpipe.journal.entries import Entry
 from standpipe.journal.projections import RunRow
 from standpipe.journal.store import Store
-from standpipe.runtime import STATE_FOLDER, open_store
+from standpipe.runtime import open_store
 
 R = TypeVar("R")
+
+
+@runtime_checkable
+class _Leasing(Leases, Protocol):
+    """A journal that runs of many machines share."""
 
 
 @asynccontextmanager
@@ -29,13 +38,12 @@ async def journal(home: Path) -> AsyncGenerator[Store]:
         await store.close()
 
 
-def began(home: str | None) -> bool:
-    """Return whether anything ever ran in this home."""
-    return (find_home(home) / STATE_FOLDER / "journal.db").exists()
-
-
 def asked(home: str | None, question: Callable[[Store], Coroutine[Any, Any, R]]) -> R:
-    """Put one question to the journal of a home."""
+    """Put one question to the journal of a home.
+
+    Raises:
+        NotFoundError: nothing ran in this home yet.
+    """
 
     async def ask() -> R:
         async with journal(find_home(home)) as store:
@@ -44,9 +52,46 @@ def asked(home: str | None, question: Callable[[Store], Coroutine[Any, Any, R]])
     return asyncio.run(ask())
 
 
-def where(row: RunRow) -> str:
-    """Return where a run stands now, its process looked after."""
-    return status_of_row(row, alive)
+def asked_if_begun(
+    home: str | None, question: Callable[[Store], Coroutine[Any, Any, R]], nothing: R
+) -> R:
+    """Put a question to a home in which maybe nothing ever ran; then the answer is `nothing`."""
+    folder = find_home(home)
+
+    async def ask() -> R:
+        async with AsyncExitStack() as opened:
+            try:
+                store = await opened.enter_async_context(journal(folder))
+            except NotFoundError:
+                return nothing
+            return await question(store)
+
+    return asyncio.run(ask())
+
+
+async def looked_after(store: Store) -> Alive:
+    """Return who can tell whether a run is still worked on: the leases of the store, or the processes here."""
+    if not isinstance(store, _Leasing):
+        return alive
+    living = {worker.id for worker in await store.workers() if worker.alive}
+    return lambda row: row.worker in living
+
+
+async def where(store: Store, row: RunRow) -> str:
+    """Return where a run stands now, whoever works on it looked after."""
+    return status_of_row(row, await looked_after(store))
+
+
+async def unfinished(store: Store) -> list[str]:
+    """Return the runs that can go on and that nobody works on, the most important first."""
+    questions, watch = await blocker_rows(store), await looked_after(store)
+    now = stamp(SystemClock().now())
+    found = [
+        row
+        for row in (await run_rows(store)).values()
+        if can_go_on(row, questions, alive=watch, now=now)
+    ]
+    return [row.id for row in sorted(found, key=lambda row: (-row.priority, natural(row.id)))]
 
 
 async def entries_of(store: Store, typed: str | None) -> Sequence[Entry]:
@@ -57,6 +102,6 @@ async def entries_of(store: Store, typed: str | None) -> Sequence[Entry]:
 async def report_of(store: Store, typed: str | None) -> Report:
     """Return the report of the run a person meant."""
     row = meant(await run_rows(store), typed)
-    living = alive(row) if row.epoch else None
+    living = (await looked_after(store))(row) if row.epoch else None
     rows = await blocker_rows(store)
     return report(await store.read(row.id), elsewhere=rows, alive=living)

@@ -61,7 +61,8 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and not stream.closed and stream.isatty()
 
 
-def as_json(value: object) -> str:
+def as_json(value: object, *, on_one_line: bool = False) -> str:
     """Write a value as JSON in which nothing invisible stands as itself."""
-    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    text = msgspec.json.encode(value)
+    text = (text if on_one_line else msgspec.json.format(text, indent=2)).decode()
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -10,8 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from standpipe.errors import BrokenJournalError
-from standpipe.ids import digest
-from standpipe.journal.chain import GENESIS
+from standpipe.journal.chain import GENESIS, sign
 
 _RESTORE = "restore it from a backup"
 _HEADS = msgspec.json.Decoder(dict[str, str])
@@ -27,14 +26,14 @@ class Seal(Struct, frozen=True):
     hash: str
 
 
-def seal(last: Seal | None, heads: Mapping[str, str], *, at: str) -> Seal:
+def seal(last: Seal | None, heads: Mapping[str, str], *, at: str, secret: bytes = b"") -> Seal:
     """Return the seal over `heads` that follows `last`."""
     n, prev = (last.n + 1, last.hash) if last else (1, GENESIS)
     text = msgspec.json.encode(heads, order="sorted").decode()
-    return Seal(n, at, text, prev, _hash(prev, n, at, text))
+    return Seal(n, at, text, prev, _hash(prev, n, at, text, secret))
 
 
-def fold(seals: Iterable[Seal], *, at_least: int = 0) -> dict[str, str]:
+def fold(seals: Iterable[Seal], *, at_least: int = 0, secret: bytes = b"") -> dict[str, str]:
     """Return the newest sealed head of each stream; `at_least`: how many seals there must be.
 
     Raises:
@@ -44,23 +43,23 @@ def fold(seals: Iterable[Seal], *, at_least: int = 0) -> dict[str, str]:
     for number, one in enumerate(seals, 1):
         if (one.n, one.prev) != (number, prev):
             raise BrokenJournalError(f"seal {number} is not what was written", hint=_RESTORE)
-        heads.update(covered(one))
+        heads.update(covered(one, secret))
         prev = one.hash
     if number < at_least:
         raise BrokenJournalError(f"seal {at_least} is missing", hint=_RESTORE)
     return heads
 
 
-def covered(one: Seal) -> Mapping[str, str]:
+def covered(one: Seal, secret: bytes = b"") -> Mapping[str, str]:
     """Return the heads of one seal.
 
     Raises:
         BrokenJournalError: it is not what was written.
     """
-    if one.hash != _hash(one.prev, one.n, one.at, one.heads):
+    if one.hash != _hash(one.prev, one.n, one.at, one.heads, secret):
         raise BrokenJournalError(f"seal {one.n} is not what was written", hint=_RESTORE)
     return _HEADS.decode(one.heads)
 
 
-def _hash(prev: str, n: int, at: str, heads: str) -> str:
-    return digest(f"{prev}{n}{at}{heads}".encode())
+def _hash(prev: str, n: int, at: str, heads: str, secret: bytes) -> str:
+    return sign(f"{prev}{n}{at}{heads}".encode(), secret)

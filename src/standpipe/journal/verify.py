@@ -1,110 +1,144 @@
-"""Check that a journal says what was written: dense numbers, unbroken chains, legal steps.
+"""Check that a journal says what was written: dense numbers, unbroken chains, legal steps, whole seals.
 
 Rule 1: what is hashed is what lies there, never what we make of it: a shape that gains a default field
 leaves old chains whole, and a column that somebody edited does not pass by being read kindly.
+Rule 2: nothing is changed, and a living writer is no finding: seals are read first, and rows twice.
+Rule 3: damage is a finding, never a crash; what lies beside it is still checked.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-import msgspec
 from msgspec import Struct
 
-from standpipe.errors import BrokenJournalError, StateError
-from standpipe.journal.chain import GENESIS, Stored, decode, link
-from standpipe.journal.entries import kind_of
-from standpipe.journal.states import State, step
+from standpipe.errors import BrokenJournalError, JournalError
+from standpipe.ids import natural
+from standpipe.journal.projections import BLOCKERS, RUNS
+from standpipe.journal.seals import fold
+from standpipe.journal.snapshot import Head, PortSnapshot, Snapshot, Tombstone
 from standpipe.journal.store import Store
+from standpipe.journal.streams import Finding, StreamCheck
+
+_Rows = Mapping[tuple[str, str], bytes]
 
 
 class Verdict(Struct, frozen=True):
-    """What `journal verify` found; `broken` is empty when it is whole."""
+    """What was found; `newer`: entries whose content only a newer standpipe knows."""
 
     streams: int
     entries: int
-    broken: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    archived: int = 0
+    newer: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:
-        return not self.broken
+        return not self.findings
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """Return one line per finding."""
+        return tuple(finding.line for finding in self.findings)
 
 
-async def verify(store: Store) -> Verdict:
-    """Read every stream from the beginning and check each link."""
-    names = await store.streams()
-    broken: list[str] = []
-    count = 0
-    heads: dict[str, set[str]] = {}
-    for name in names:
-        rows = await store.stored(name)
-        count += len(rows)
-        broken += _faults(name, rows)
-        heads[name] = {row.hash for row in rows}
-    broken += await _cut_off(store, heads)
-    return Verdict(len(names), count, tuple(broken))
+async def verify(store: Store, *, secret: bytes = b"") -> Verdict:
+    """Check all that the port of a store can show."""
+    return await check(PortSnapshot(store), secret=secret)
 
 
-async def must_be_whole(store: Store, run: str) -> None:
+async def check(snapshot: Snapshot, *, run: str = "", secret: bytes = b"") -> Verdict:
+    """Read every stream, or the one of `run`, from the beginning and check each link."""
+    found = _Found(snapshot, secret)
+    for line in () if run else await snapshot.damage():
+        found.add("", line)
+    sealed = await found.sealed()
+    before, heads, buried = await found.rows(), await found.heads(), await found.buried()
+    checks = [
+        await found.stream(name, heads.get(name), sealed.get(name, ""), buried.get(name))
+        for name in sorted({run} if run else {*heads, *sealed}, key=natural)
+    ]
+    after = await found.rows()
+    settled = {key: row for key, row in before.items() if after.get(key) == row}
+    for each in checks:
+        if all(before.get(key) == after.get(key) for key in each.rows):
+            each.differing(settled)
+    findings = (*found.findings, *(one for each in checks for one in each.findings))
+    newer = tuple(each.newer for each in checks if each.newer)
+    entries = sum(each.count for each in checks)
+    return Verdict(len(checks), entries, findings, len(buried), newer)
+
+
+async def must_be_whole(store: Store, run: str, *, secret: bytes = b"") -> None:
     """Check a run before anything is done because of what its record says.
 
     Raises:
         BrokenJournalError: it is not what was written.
     """
-    rows = await store.stored(run)
-    faults = _faults(run, rows)
-    faults += await _cut_off(store, {run: {row.hash for row in rows}}, only=run)
-    if faults:
+    sealed = await store.sealed(run)
+    each = StreamCheck(run, secret, sealed.get(run, ""))
+    each.feed(await store.stored(run))
+    each.end(None)
+    if each.findings:
         raise BrokenJournalError(
-            f"the record of `{run}` cannot be trusted: {faults[0]}",
+            f"the record of `{run}` cannot be trusted: {each.findings[0].line}",
             hint="`standpipe journal verify` lists what is damaged; restore .standpipe/ from a backup",
         )
 
 
-async def _cut_off(
-    store: Store, heads: Mapping[str, set[str]], *, only: str | None = None
-) -> list[str]:
-    """Name the streams whose end is gone: a chain cannot tell, a seal can."""
-    try:
-        sealed = await store.sealed()
-    except BrokenJournalError as error:
-        return [error.message]
-    known = {name: head for name, head in sealed.items() if only in {None, name}}
-    gone = [name for name, head in known.items() if head not in heads.get(name, set())]
-    return [f"{name}: entries at its end are missing, which a seal still knows" for name in gone]
+@dataclass(slots=True)
+class _Found:
+    """Read on where something cannot be read, and remember it."""
 
+    snapshot: Snapshot
+    secret: bytes
+    findings: list[Finding] = field(default_factory=list[Finding])
 
-def _faults(name: str, rows: Sequence[Stored]) -> list[str]:
-    prev, states, faults = GENESIS, dict[str, State](), list[str]()
-    for number, row in enumerate(rows, 1):
-        if row.seq != number:
-            faults.append(f"{name}: entry {number} is missing")
-        if (row.prev, row.hash) != (prev, _link(row, prev)):
-            faults.append(f"{name}/{row.seq}: {row.kind} is not what was written")
-        faults += _unreadable(name, row, states)
-        prev = row.hash
-    return faults
+    def add(self, run: str, what: str) -> None:
+        self.findings.append(Finding(run, 0, what))
 
-
-def _link(row: Stored, prev: str) -> str:
-    try:
-        return link(
-            run=row.run, seq=row.seq, epoch=row.epoch, key=row.key, kind=row.kind, v=row.v,
-            at=row.at, data=row.data, prev=prev,
-        )  # fmt: skip
-    except msgspec.MsgspecError:
-        return ""
-
-
-def _unreadable(name: str, row: Stored, states: dict[str, State]) -> list[str]:
-    try:
-        body = decode(row.data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return [f"{name}/{row.seq}: {row.kind} cannot be read: {error}"]
-    if kind_of(body) != row.kind:
-        return [f"{name}/{row.seq}: it says `{kind_of(body)}` and is filed as `{row.kind}`"]
-    if row.kind.startswith("action."):
-        action = row.key.partition("#")[0]
+    async def sealed(self) -> Mapping[str, str]:
         try:
-            states[action] = step(states.get(action, State.NEW), body, action=action)
-        except StateError as error:
-            return [f"{name}/{row.seq}: {error.message}"]
-    return []
+            return fold(await self.snapshot.seals(), secret=self.secret)
+        except JournalError as error:
+            self.add("", error.message)
+            return {}
+
+    async def rows(self) -> _Rows:
+        found: dict[tuple[str, str], bytes] = {}
+        for view in (RUNS, BLOCKERS):
+            try:
+                rows = await self.snapshot.rows(view)
+            except JournalError as error:
+                self.add("", f"the rows of `{view}`: {error.message}")
+            else:
+                found.update({(view, key): row for key, row in rows.items()})
+        return found
+
+    async def heads(self) -> Mapping[str, Head | None]:
+        try:
+            return await self.snapshot.heads()
+        except JournalError as error:
+            self.add("", f"the table of runs: {error.message}")
+            return {}
+
+    async def buried(self) -> Mapping[str, Tombstone]:
+        try:
+            return await self.snapshot.tombstones()
+        except JournalError as error:
+            self.add("", f"the tombstones: {error.message}")
+            return {}
+
+    async def stream(
+        self, run: str, head: Head | None, sealed: str, buried: Tombstone | None
+    ) -> StreamCheck:
+        check = StreamCheck(run, self.secret, sealed)
+        if buried:
+            check.begin_after(buried)
+        try:
+            async for entries in self.snapshot.entries(run):
+                check.feed(entries)
+        except JournalError as error:
+            check.found(check.seq + 1, error.message)
+        else:
+            check.end(head)
+        return check

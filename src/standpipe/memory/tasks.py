@@ -6,10 +6,12 @@ Rule 2: a file that cannot be read is listed as broken, never dropped, and stops
 Rule 3: free text from a session that read untrusted text goes to `untrusted/`; the field refers to it.
 """
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -28,6 +30,11 @@ from standpipe.files import (
 )
 from standpipe.ids import natural, task_id
 from standpipe.memory.writes import FILE_BYTES, keep_conflict, locked, put, vouched
+
+_SETTLED_NS = (
+    1_000_000_000  # younger files may change again within the same tick of the disk's clock
+)
+_REMEMBERED = 4_096
 
 
 class Status(StrEnum):
@@ -257,15 +264,13 @@ class Tasks:
         return TaskFile(task, status, path.as_posix(), body)
 
     def _load(self, path: Path) -> TaskFile:
-        name = f"brain/{self._relative(path)}"
-        head = load_front_matter(read_text(path, limit_bytes=FILE_BYTES), name=name)
-        task = _task_in(head.located, name)
-        if task.id != path.stem:
-            line = head.lines.get(("id",), 1)
-            hint = "the name of the file and its `id` are the same: correct one of them"
-            raise ConfigError(f"{name}:{line}: this file says it is `{task.id}`", hint=hint)
-        status = Status(path.relative_to(self._brain / "tasks").parts[0])
-        return TaskFile(task, status, self._relative(path), head.body)
+        """Read a task; a file that has not changed for a while is not parsed again."""
+        with suppress(OSError):  # `_parsed` says what is wrong with it
+            found = path.stat()
+            if time.time_ns() - found.st_mtime_ns > _SETTLED_NS:
+                state = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+                return _parsed_once(self._brain, path, state)
+        return _parsed(self._brain, path)
 
     def _text(self, path: str) -> str:
         return read_text(self._brain / path, limit_bytes=FILE_BYTES)
@@ -286,6 +291,24 @@ class Tasks:
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self._brain).as_posix()
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _parsed_once(brain: Path, path: Path, state: tuple[int, ...]) -> TaskFile:
+    del state  # another one is another file
+    return _parsed(brain, path)
+
+
+def _parsed(brain: Path, path: Path) -> TaskFile:
+    name = f"brain/{path.relative_to(brain).as_posix()}"
+    head = load_front_matter(read_text(path, limit_bytes=FILE_BYTES), name=name)
+    task = _task_in(head.located, name)
+    if task.id != path.stem:
+        line = head.lines.get(("id",), 1)
+        hint = "the name of the file and its `id` are the same: correct one of them"
+        raise ConfigError(f"{name}:{line}: this file says it is `{task.id}`", hint=hint)
+    status = Status(path.relative_to(brain / "tasks").parts[0])
+    return TaskFile(task, status, path.relative_to(brain).as_posix(), head.body)
 
 
 def read_task(text: str, *, name: str) -> TaskFile:

@@ -5,6 +5,7 @@ Rule 1: more than the largest of the common vocabularies would count, on every k
 """
 
 import re
+from functools import lru_cache
 from math import ceil
 
 _PIECES = re.compile(
@@ -49,6 +50,7 @@ _COSTS = {
 }
 
 
+@lru_cache(maxsize=4_096)  # the same lines stand in one boot after the other
 def estimate_tokens(text: str) -> int:
     """Return about how many tokens a model will count, and rarely fewer.
 

@@ -45,7 +45,13 @@ def test_the_example_of_every_command_can_be_typed(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(COMMANDS.keys() - {"init", "demo", "connect"}))
 def test_every_command_about_a_home_takes_home_and_json(name: str) -> None:
-    words = {"answer": ["b1", "yes"], "approve": ["b1"], "deny": ["b1"], "why": ["r1.1.1"]}
+    words = {
+        "answer": ["b1", "yes"],
+        "approve": ["b1"],
+        "deny": ["b1"],
+        "why": ["r1.1.1"],
+        "submit": ["x"],
+    }
     ids = words.get(name, ["r1"] if name in {"resume", "cancel", "undo", "run"} else [])
     parsed = parse([*name.split(), *ids, "--home", "h", "--json"])
     assert parsed is not None

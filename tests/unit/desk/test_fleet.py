@@ -24,7 +24,7 @@ def test_a_running_run_whose_process_is_gone_is_lost() -> None:
     found = fleet([row("r1"), row("r2", pid=42)], alive=lambda row: row.pid == 42, now="t")
     assert [(run.run, run.status) for run in found.runs] == [("r2", "running"), ("r1", "lost")]
     assert found.counts == {
-        "running": 1, "blocked": 0, "done": 0, "failed": 0, "cancelled": 0, "lost": 1,
+        "queued": 0, "running": 1, "blocked": 0, "done": 0, "failed": 0, "cancelled": 0, "lost": 1,
     }  # fmt: skip
 
 

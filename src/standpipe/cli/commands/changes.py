@@ -52,7 +52,7 @@ def undo(options: Namespace) -> int:
 
 async def _undo(store: Store, home: Path, options: Namespace) -> Undone:
     row = meant(await run_rows(store), options.run)
-    if where(row) == "running":
+    if await where(store, row) == "running":
         hint = command_text(f"standpipe cancel {row.id}", options.home)
         raise UsageError(f"{row.id} is running", hint=hint)
     left = [effect.summary for effect in effects(await store.read(row.id))]

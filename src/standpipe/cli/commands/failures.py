@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from standpipe.cli.render import Lines, command_text, row_lines
-from standpipe.cli.runs import asked, began
+from standpipe.cli.runs import asked_if_begun
 from standpipe.cli.terminal import as_json, is_terminal, show
 from standpipe.clock import SystemClock
 from standpipe.desk.inert import inert
@@ -50,9 +50,7 @@ class Broken(Struct, frozen=True):
 def known(options: Namespace) -> int:
     """Print every open and past site of the home, with what waits or is refused because of it."""
     now = SystemClock().now()
-    there = began(options.home)
-    found = asked(options.home, lambda store: overview(store, now=now)) if there else None
-    found = found or nothing(now=now)
+    found = asked_if_begun(options.home, lambda store: overview(store, now=now), nothing(now=now))
     if options.id is not None:
         found = only(found, options.id)
     if options.json:

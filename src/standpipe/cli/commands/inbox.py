@@ -8,7 +8,7 @@ from msgspec import Struct
 from standpipe.cli.asking import OPERATOR
 from standpipe.cli.commands.run import go_on
 from standpipe.cli.render import command_text, inbox_lines
-from standpipe.cli.runs import asked, began, where
+from standpipe.cli.runs import asked, asked_if_begun
 from standpipe.cli.terminal import as_json, interactive, say, show
 from standpipe.clock import SystemClock, stamp
 from standpipe.config import find_home
@@ -30,8 +30,7 @@ class _Answered(Struct, frozen=True):
 def inbox(options: Namespace) -> int:
     """Print what waits, the dearest first."""
     now = stamp(SystemClock().now())
-    there = began(options.home)
-    found = asked(options.home, lambda store: waiting_in(store, now=now)) if there else []
+    found = asked_if_begun(options.home, lambda store: waiting_in(store, now=now), [])
     if options.json:
         print(as_json(found))
     else:
@@ -96,4 +95,4 @@ def _waits_for_nothing(
 ) -> bool:
     run = runs[name]
     left = [row for row in blockers.values() if row.run == name and is_open(row, run)]
-    return where(run) == "blocked" and not left
+    return run.status == "blocked" and not left

@@ -1,5 +1,6 @@
 """`report`, `log` and `why`: what happened, as a page, a log and the story of one action."""
 
+import re
 from argparse import Namespace
 from collections.abc import Sequence
 
@@ -18,6 +19,7 @@ from standpipe.ids import run_of
 from standpipe.journal.entries import Entry
 
 LOST = 5
+_ACTION = re.compile(r"r\d+\.", re.IGNORECASE)  # else it is the name of a run
 
 
 class LogLine(Struct, frozen=True):
@@ -58,8 +60,9 @@ def log(options: Namespace) -> int:
 def why(options: Namespace) -> int:
     """Print the story of one action; of a run, what became of each."""
     action = options.action
-    entries = asked(options.home, lambda store: entries_of(store, run_of(action)))
-    if "." not in action:
+    run = run_of(action) if _ACTION.match(action) else action
+    entries = asked(options.home, lambda store: entries_of(store, run))
+    if run == action:
         return _actions(entries, options)
     story = story_of(entries, action)
     if options.json:

@@ -6,23 +6,25 @@ Rule 3: the second one stops at once: 143 or 130. What was in flight is found in
 """
 
 import asyncio
-import json
 import os
 import re
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct
 
 from standpipe.cli.render import command_text
+from standpipe.cli.runs import asked_if_begun
 from standpipe.cli.terminal import as_json, say, show
 from standpipe.cli.times import wake_at
 from standpipe.clock import SystemClock, seconds_of, stamp
 from standpipe.config import find_home
+from standpipe.desk.blockers import run_rows
+from standpipe.desk.fleet import meant_instead_of_a_task
 from standpipe.desk.inert import inert
 from standpipe.desk.report import Report
 from standpipe.desk.sentences import Tone
@@ -61,6 +63,12 @@ def submit(options: Namespace) -> int:
     home, queue = find_home(options.home), _queue(options.queue)
     if not options.task.strip():
         raise UsageError("submit what?", hint='standpipe submit "TASK", a task id or a task file')
+    rows = asked_if_begun(str(home), run_rows, dict[str, RunRow]())
+    if known := meant_instead_of_a_task(rows, options.task):
+        command = command_text(f"standpipe run {known.id}", options.home)
+        raise UsageError(
+            f"`{options.task}` is a run, not a task", hint=f"`{command}` goes on with it"
+        )
     now = SystemClock().now()
     at = stamp(wake_at(options.at, options.delay, now=now))
     submitted = asyncio.run(_submitted(home, options, queue=queue, at=at))
@@ -126,7 +134,7 @@ class Crier:
         at = stamp(SystemClock().now())
         if self._json:
             told = Told(event, at, run=run, status=status, text=text, hint=hint)
-            print(json.dumps(to_builtins(told)), flush=True)
+            print(as_json(told, on_one_line=True), flush=True)
             return
         words = " ".join(word for word in (run, status or event) if word)
         line = ": ".join(part for part in (words, *text.splitlines()[:1]) if part)
@@ -140,9 +148,11 @@ class Crier:
 class Signals:
     """Take the first signal as a wish and the second as an order."""
 
-    def __init__(self, *, grace_seconds: float) -> None:
+    def __init__(self, *, grace_seconds: float, leave: Callable[[int], object] = os._exit) -> None:
         self.stop = asyncio.Event()
         self.code = 0
+        self._leave = leave
+        self._timers: list[asyncio.TimerHandle] = []
         self._grace = grace_seconds
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
@@ -158,16 +168,18 @@ class Signals:
         finally:
             for number in numbers:
                 self._loop.remove_signal_handler(number)
+            for timer in self._timers:
+                timer.cancel()
 
     def heard(self, number: int) -> None:
         """Begin to stop, or stop at once."""
         if not self.stop.is_set():
             say(f"stopping: what is in flight may end within {self._grace:g} s; again: at once")
             self.stop.set()
-            self._loop.call_later(self._grace, self._cancel)
+            self._timers.append(self._loop.call_later(self._grace, self._cancel))
             return
         self.code = SIGNALLED + number
-        self._loop.call_later(STOP_SECONDS, os._exit, self.code)
+        self._timers.append(self._loop.call_later(STOP_SECONDS, self._leave, self.code))
         self._cancel()
 
     def _cancel(self) -> None:
