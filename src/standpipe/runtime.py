@@ -1,15 +1,11 @@
-"""Wires the parts together; the only module that names concrete stores and engines.
+"""What one does with a home: begin a run, go on with it, hand it to workers, be one.
 
-Rule 1: heavy parts load where they are used; opening a journal to read it loads none of them.
-Rule 2: redaction, provenance and checklist are handed to gate and journal as arguments.
-Rule 3: a run is segments (`segment.py`); whoever owns the run takes it through one of them.
+Rule 1: a run is segments (`segment.py`); whoever owns the run takes it through one of them.
+Rule 2: heavy parts load where they are used.
 """
 
 import asyncio
-import os
-import platform
-import secrets
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -22,20 +18,14 @@ from msgspec.structs import replace
 import standpipe
 from standpipe.actions import Tool
 from standpipe.clock import Clock, SystemClock, stamp
-from standpipe.config import SECRET_LENGTH_MIN, environment, find_home, load_settings
+from standpipe.config import find_home
 from standpipe.desk.blockers import blocker_rows, run_rows
 from standpipe.desk.fleet import meant
-from standpipe.desk.liveness import alive
 from standpipe.desk.report import Report, report
-from standpipe.engines.inline import InlineEngine
-from standpipe.engines.locks import LockOwnership
 from standpipe.engines.port import Engine
 from standpipe.engines.scheduler import Scheduler
 from standpipe.engines.schedules import Schedule, read_schedules
 from standpipe.errors import ConfigError, FencedError, GivenBackError, OwnedError, UsageError
-from standpipe.execution.executor import Executor
-from standpipe.execution.pool import Home, Pool
-from standpipe.execution.workspace import Workspace
 from standpipe.ids import caller_id as name_of_caller, digest
 from standpipe.journal.ending import FINAL
 from standpipe.journal.entries import Entry, RunCreated
@@ -44,28 +34,13 @@ from standpipe.journal.store import Store
 from standpipe.journal.views import created
 from standpipe.memory.brain import Brain
 from standpipe.memory.upkeep import Upkeep, acceptance_of, goal_of
-from standpipe.security.credentials import Credentials
-from standpipe.security.key import key_of
-from standpipe.security.preflight import refuse_unusable
-from standpipe.security.secrets import Masker
+from standpipe.opening import engine_of, opened_home
 from standpipe.segment import OpenHome, Segment
-from standpipe.stores.sqlite import SqliteStore
 from standpipe.tools.agent import TOOLS
-from standpipe.tools.overrides import all_tools, check_scope, for_tools, sections
+from standpipe.tools.overrides import all_tools, check_scope
 
-STATE_FOLDER = ".standpipe"
-BUILTIN = ("files", "http", "mail", "sql")
 DEFAULT_QUEUE = "default"
 _NOBODY = RunCreated("", "", "", "")
-
-
-def open_store(home: Path, *, create: bool = False) -> Store:
-    """Open the journal of a home; only a run creates one.
-
-    Raises:
-        NotFoundError: nothing ran in this home yet.
-    """
-    return SqliteStore(home / STATE_FOLDER / "journal.db", SystemClock(), create=create)
 
 
 def _must_ask_for(known: str, asked: str, caller_id: str, run: str) -> None:
@@ -114,14 +89,19 @@ class Runtime:
             UsageError: the home, its settings or its tools cannot be used.
             JournalError: its journal cannot be written.
         """
-        opened = _opened(find_home(home), model=model, clock=clock or SystemClock())
+        opened = opened_home(
+            find_home(home),
+            model=model,
+            clock=clock or SystemClock(),
+            version=standpipe.__version__,
+        )
         try:
             if tools:
                 # the client takes longer to load than the workers, which start meanwhile
                 loading = asyncio.to_thread(import_module, "standpipe.adapters.pydantic_ai")
                 offered, _ = await asyncio.gather(_started(opened), loading)
                 opened.tools = all_tools((*offered, *TOOLS), opened.settings)
-            yield cls(opened, _engine(opened))
+            yield cls(opened, engine_of(opened))
         finally:
             await opened.executor.close()
             await opened.store.close()
@@ -276,80 +256,8 @@ class Runtime:
             check_scope(scope, self.home.tools)
 
 
-def _engine(home: OpenHome) -> Engine:
-    ownership = LockOwnership(home.folder / STATE_FOLDER / "locks", worker=home.worker)
-    return InlineEngine(home.store, ownership, clock=home.clock)
-
-
-def _opened(folder: Path, *, model: str | None, clock: Clock) -> OpenHome:
-    """Open the journal of a home and take its secrets from the environment."""
-    settings = load_settings(folder)
-    Upkeep(folder).prepare()
-    environment.quieten_libraries()
-    known = environment.take_secrets(settings)
-    credentials = environment.take_model_credentials()
-    refuse_unusable(settings, known)
-    store = open_store(folder, create=True)
-    key = key_of(folder / STATE_FOLDER)
-    masker = Masker(known, key=key)
-    for name, value in credentials.items():
-        if name.endswith("_KEY") and len(value) >= SECRET_LENGTH_MIN:
-            masker.add(name, value)
-    opened = OpenHome(
-        folder=folder,
-        settings=settings,
-        clock=clock,
-        store=store,
-        executor=Executor(clock=clock),
-        masker=masker,
-        given=Credentials({**credentials, **known}, settings.secrets, key=key),
-        credentials=credentials,
-        model=model,
-        worker=f"{platform.node()}-{os.getpid()}-{secrets.token_hex(2)}",
-        version=standpipe.__version__,
-        alive=alive,
-    )
-    opened.executor = _executor(opened, known)
-    return opened
-
-
 async def _started(home: OpenHome) -> tuple[Tool, ...]:
     try:
         return await home.executor.start()
     except ConfigError as error:  # it may quote a line of tools.py that holds a secret
         raise ConfigError(home.masker.mask_text(error.message), hint=error.hint) from None
-
-
-def _executor(home: OpenHome, known: Mapping[str, str]) -> Executor:
-    workspace, tools_py = home.folder / "workspace", home.folder / "tools.py"
-    shared = Home(
-        home=home.folder,
-        workspace=workspace,
-        environment=environment.for_children(),
-        portable=environment.portable(),
-    )
-    modules = tuple(f"standpipe.tools.{name}" for name in BUILTIN)
-    named = {name: known[name] for name in home.settings.secrets if name in known}
-    builtin = Pool(
-        replace(
-            shared,
-            settings=sections(home.settings, known, portable=environment.portable()),
-            secrets=named,
-            modules=modules,
-        )
-    )
-    own = Pool(replace(shared, secrets=for_tools(home.settings, known), tools_py=tools_py))
-
-    def renewed(name: str, value: str) -> None:
-        home.masker.add(name, value)
-        home.given.renew(name, value)
-
-    return Executor(
-        clock=home.clock,
-        builtin=builtin,
-        home=own if tools_py.exists() else None,
-        workspace=Workspace(workspace, home.folder / STATE_FOLDER / "blobs"),
-        inner={tool.name: home.inner(tool.name) for tool in TOOLS},
-        mask=home.masker.mask,
-        on_secret=renewed,
-    )

@@ -83,7 +83,7 @@ class OpenHome:
     model: str | None
     worker: str
     version: str
-    alive: Callable[[RunRow], bool]
+    alive: Callable[[RunRow], Awaitable[bool]]
     tools: Mapping[str, Tool] = field(default_factory=dict[str, Tool])
     agents: dict[str, AgentTools] = field(default_factory=dict[str, AgentTools])
     at_work: set[str] = field(default_factory=set[str])

@@ -123,6 +123,7 @@ class JournalSettings(Section, frozen=True):
 
     store: Literal["sqlite", "postgres"] = "sqlite"
     url_secret: str | None = None
+    home: str | None = None  # its name in the database, the same on all machines; else its folder's
     journal_key: str | None = None
     keep_days: Count | None = None  # of ended runs; without it nothing is archived
 

@@ -24,7 +24,7 @@ from standpipe.governor.recovery import Wait
 from standpipe.governor.sites import Site
 from standpipe.journal.entries import Entry, Intended, Settled
 from standpipe.journal.projections import SITES, read_row
-from standpipe.runtime import open_store
+from standpipe.opening import open_store
 from standpipe.testing.faults import Fault, FaultServer
 
 TOOLS = '''

@@ -199,7 +199,7 @@ PLANS = st.lists(
 )  # fmt: skip
 
 
-def gone(run: RunRow) -> bool:
+async def gone(run: RunRow) -> bool:
     del run
     return False
 

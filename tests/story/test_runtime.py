@@ -13,7 +13,8 @@ from standpipe.desk.report import Report
 from standpipe.errors import ConfigError, NotFoundError, UsageError
 from standpipe.journal.entries import CancelRequested, Draft
 from standpipe.journal.verify import verify
-from standpipe.runtime import Runtime, open_store
+from standpipe.opening import open_store
+from standpipe.runtime import Runtime
 from standpipe.security.checklist import Checklist
 from standpipe.stores.sqlite import SqliteStore
 from standpipe.testing.fakes import FakeClock

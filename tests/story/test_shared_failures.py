@@ -128,7 +128,7 @@ class Home:
             sees(executor, tuple(hosts))
         return Run(replace(gate, record=record), executor, again.turn if again else 0)
 
-    def is_alive(self, run: RunRow) -> bool:
+    async def is_alive(self, run: RunRow) -> bool:
         del run
         return self.alive
 

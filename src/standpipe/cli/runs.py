@@ -4,28 +4,21 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, TypeVar
 
 from standpipe.clock import SystemClock, stamp
 from standpipe.config import find_home
 from standpipe.desk.blockers import blocker_rows, run_rows
-from standpipe.desk.fleet import Alive, can_go_on, meant, status_of_row
-from standpipe.desk.liveness import alive
+from standpipe.desk.fleet import can_go_on, meant, status_of_row
 from standpipe.desk.report import Report, report
-from standpipe.engines.port import Leases
 from standpipe.errors import NotFoundError
 from standpipe.ids import natural
 from standpipe.journal.entries import Entry
 from standpipe.journal.projections import RunRow
 from standpipe.journal.store import Store
-from standpipe.runtime import open_store
+from standpipe.opening import looked_after, open_store
 
 R = TypeVar("R")
-
-
-@runtime_checkable
-class _Leasing(Leases, Protocol):
-    """A journal that runs of many machines share."""
 
 
 @asynccontextmanager
@@ -67,14 +60,6 @@ def asked_if_begun(
             return await question(store)
 
     return asyncio.run(ask())
-
-
-async def looked_after(store: Store) -> Alive:
-    """Return who can tell whether a run is still worked on: the leases of the store, or the processes here."""
-    if not isinstance(store, _Leasing):
-        return alive
-    living = {worker.id for worker in await store.workers() if worker.alive}
-    return lambda row: row.worker in living
 
 
 async def where(store: Store, row: RunRow) -> str:

@@ -8,7 +8,7 @@ Rule 2: a lease that ran out and that nobody took is taken up again by the next 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from standpipe.clock import Clock
 from standpipe.engines.port import Hold, Leases, Worker
@@ -20,7 +20,8 @@ TTL_SECONDS = 2.0
 BEATS_PER_TTL = 4
 
 
-class LeaseStore(Store, Leases, Protocol):
+@runtime_checkable
+class Leasing(Store, Leases, Protocol):
     """A store of many machines."""
 
 
@@ -29,7 +30,7 @@ class LeaseOwnership:
 
     def __init__(
         self,
-        store: LeaseStore,
+        store: Leasing,
         *,
         worker: str,
         host: str,

@@ -6,7 +6,7 @@ Rule 3: an effect that may still be happening holds its twins in every run; one 
     is waiting for is not in doubt.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -68,7 +68,7 @@ class Refusals:
 
     store: Store
     clock: Clock
-    alive: Callable[[RunRow], bool]
+    alive: Callable[[RunRow], Awaitable[bool]]
     credentials: Callable[[str, Sequence[str]], Mapping[str, str]]
 
     async def view(self, action: Action) -> View:
@@ -219,7 +219,7 @@ class Refusals:
         run = read_row(RunRow, await self.store.row(RUNS, flight.run))
         if run is None or flight.epoch < run.epoch:
             return True
-        return not self.alive(run)
+        return not await self.alive(run)
 
     async def _claimed(self, view: str, site: Site, action: Action) -> bool:
         now = self.clock.now()

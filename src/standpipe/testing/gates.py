@@ -12,6 +12,7 @@ from standpipe.governor.budget import Limits
 from standpipe.journal.entries import Draft, RunCreated, SegmentStarted
 from standpipe.journal.journal import Journal
 from standpipe.journal.outlook import Outlook
+from standpipe.journal.projections import RunRow
 from standpipe.journal.record import Record
 from standpipe.journal.refusals import Refusals
 from standpipe.journal.store import Store
@@ -102,9 +103,7 @@ async def open_gate(  # noqa: PLR0913 -- a test names what it is about
         journal=journal,
         clock=time,
         limits=limits or Limits(),
-        refusals=Refusals(
-            store=kept, clock=time, alive=lambda _row: True, credentials=nothing_given
-        ),
+        refusals=Refusals(store=kept, clock=time, alive=_somebody, credentials=nothing_given),
         tools=tools,
         egress=egress,
         wait_seconds_max=30.0,
@@ -118,3 +117,8 @@ async def open_gate(  # noqa: PLR0913 -- a test names what it is about
     )
     gate = Gate(record=record, executor=executor, tool=tools.__getitem__, rules=rules)
     return gate, executor
+
+
+async def _somebody(row: RunRow) -> bool:
+    del row
+    return True

@@ -32,9 +32,9 @@ from standpipe.journal.entries import (
     Settled,
 )
 from standpipe.journal.store import Store
+from standpipe.opening import STATE_FOLDER, open_store
 from standpipe.outcomes.outcome import Succeeded
 from standpipe.policy.decision import Allow, Ask
-from standpipe.runtime import STATE_FOLDER, open_store
 
 OWED = "this address came from mail 4, not from you. Nothing was sent."
 

@@ -17,7 +17,7 @@ from standpipe.desk.sentences import Tone
 from standpipe.errors import UsageError
 from standpipe.execution.workspace import Workspace
 from standpipe.journal.store import Store
-from standpipe.runtime import STATE_FOLDER
+from standpipe.opening import STATE_FOLDER
 
 
 def changes(options: Namespace) -> int:

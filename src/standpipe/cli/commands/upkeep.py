@@ -13,7 +13,7 @@ from standpipe.errors import NotFoundError
 from standpipe.journal.verify import verify as verify_store
 from standpipe.memory.pack import BUDGET_TOKENS, Pack
 from standpipe.memory.upkeep import Upkeep
-from standpipe.runtime import open_store
+from standpipe.opening import open_store
 
 
 def boot(options: Namespace) -> int:

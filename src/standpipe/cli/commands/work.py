@@ -64,7 +64,7 @@ def submit(options: Namespace) -> int:
     if not options.task.strip():
         raise UsageError("submit what?", hint='standpipe submit "TASK", a task id or a task file')
     rows = asked_if_begun(str(home), run_rows, dict[str, RunRow]())
-    if known := meant_instead_of_a_task(rows, options.task):
+    if known := meant_instead_of_a_task(rows, options.task, with_id=bool(options.id)):
         command = command_text(f"standpipe run {known.id}", options.home)
         raise UsageError(
             f"`{options.task}` is a run, not a task", hint=f"`{command}` goes on with it"

@@ -38,7 +38,7 @@ from standpipe.journal.entries import BlockedRaised
 from standpipe.journal.store import Store
 from standpipe.journal.verify import verify
 from standpipe.journal.views import open_blockers
-from standpipe.runtime import open_store
+from standpipe.opening import open_store
 
 INTERRUPTED = 130
 KILL_AFTER = 3  # mails the server has filed

@@ -1,0 +1,171 @@
+"""Open a home: its journal, its secrets, its tools; the only module that names concrete stores and engines.
+
+Rule 1: opening a journal to read it loads nothing else, and no database client where there is a file.
+Rule 2: redaction is handed on as an argument; whoever comes in by a tool or a person passes it.
+"""
+
+import os
+import platform
+import secrets
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from standpipe.clock import Clock, SystemClock
+from standpipe.config import SECRET_LENGTH_MIN, environment, load_settings
+from standpipe.desk.fleet import Alive
+from standpipe.desk.liveness import alive
+from standpipe.engines.inline import InlineEngine
+from standpipe.engines.leases import LeaseOwnership, Leasing
+from standpipe.engines.locks import LockOwnership
+from standpipe.engines.port import Engine
+from standpipe.errors import ConfigError
+from standpipe.execution.executor import Executor
+from standpipe.execution.pool import Home, Pool
+from standpipe.execution.workspace import Workspace
+from standpipe.journal.projections import RunRow
+from standpipe.journal.store import Store
+from standpipe.memory.upkeep import Upkeep
+from standpipe.security.credentials import Credentials
+from standpipe.security.key import key_of
+from standpipe.security.preflight import refuse_unusable
+from standpipe.security.secrets import Masker
+from standpipe.segment import OpenHome
+from standpipe.settings import SETTINGS, Settings
+from standpipe.stores.sqlite import SqliteStore
+from standpipe.tools.agent import TOOLS
+from standpipe.tools.overrides import for_tools, sections
+
+STATE_FOLDER = ".standpipe"
+BUILTIN = ("files", "http", "mail", "sql")
+
+
+def open_store(home: Path, *, create: bool = False) -> Store:
+    """Open the journal of a home; only a run creates one.
+
+    Raises:
+        NotFoundError: nothing ran in this home yet.
+        ConfigError: standpipe.toml names a database that cannot be meant.
+    """
+    if "postgres" in (home / SETTINGS).read_text(errors="replace"):  # else nobody has to parse it
+        settings = load_settings(home)
+        if settings.journal.store == "postgres":
+            return _database(home, settings, create=create)
+    return SqliteStore(home / STATE_FOLDER / "journal.db", SystemClock(), create=create)
+
+
+def database_url(settings: Settings) -> str:
+    """Return where the journal is, as libpq reads it.
+
+    Raises:
+        ConfigError: the settings do not say, or the environment does not.
+    """
+    name, place = settings.journal.url_secret, settings.place("journal", "store")
+    if not name:
+        hint = 'url_secret = "STANDPIPE_DATABASE_URL": the NAME of an environment variable'
+        raise ConfigError(f"{place}: a journal in PostgreSQL needs `url_secret`", hint=hint)
+    if url := environment.take_secrets(settings).get(name):
+        return url
+    hint = f"export {name}=postgresql://USER@HOST/DATABASE"
+    raise ConfigError(f"{place}: the secret `{name}` is not set in the environment", hint=hint)
+
+
+def _database(home: Path, settings: Settings, *, create: bool) -> Store:
+    url, name = database_url(settings), settings.journal.home or home.name
+    try:
+        from standpipe.stores.postgres import PostgresStore  # noqa: PLC0415 -- the extra `postgres`
+    except ImportError:
+        hint = "pip install 'standpipe[postgres]'"
+        raise ConfigError("a journal in PostgreSQL needs psycopg", hint=hint) from None
+    return PostgresStore(url, SystemClock(), home=name, create=create)
+
+
+async def looked_after(store: Store) -> Alive:
+    """Return who can tell whether a run is still worked on: leases of the store, or processes here."""
+    if not isinstance(store, Leasing):
+        return alive
+    living = {worker.id for worker in await store.workers() if worker.alive}
+    return lambda row: row.worker in living
+
+
+def engine_of(home: OpenHome) -> Engine:
+    """Return who says which run is worked on, when, and by whom."""
+    if isinstance(home.store, Leasing):
+        host = platform.node()
+        owners = LeaseOwnership(home.store, worker=home.worker, host=host, clock=home.clock)
+        return InlineEngine(home.store, owners, clock=home.clock)
+    locks = LockOwnership(home.folder / STATE_FOLDER / "locks", worker=home.worker)
+    return InlineEngine(home.store, locks, clock=home.clock)
+
+
+def opened_home(folder: Path, *, model: str | None, clock: Clock, version: str) -> OpenHome:
+    """Open the journal of a home and take its secrets from the environment."""
+    settings = load_settings(folder)
+    Upkeep(folder).prepare()
+    environment.quieten_libraries()
+    known = environment.take_secrets(settings)
+    credentials = environment.take_model_credentials()
+    refuse_unusable(settings, known)
+    store = open_store(folder, create=True)
+    key = key_of(folder / STATE_FOLDER)
+    masker = Masker(known, key=key)
+    for name, value in credentials.items():
+        if name.endswith("_KEY") and len(value) >= SECRET_LENGTH_MIN:
+            masker.add(name, value)
+    opened = OpenHome(
+        folder=folder,
+        settings=settings,
+        clock=clock,
+        store=store,
+        executor=Executor(clock=clock),
+        masker=masker,
+        given=Credentials({**credentials, **known}, settings.secrets, key=key),
+        credentials=credentials,
+        model=model,
+        worker=f"{platform.node()}-{os.getpid()}-{secrets.token_hex(2)}",
+        version=version,
+        alive=partial(_is_alive, store),
+    )
+    opened.executor = _executor(opened, known)
+    return opened
+
+
+async def _is_alive(store: Store, row: RunRow) -> bool:
+    return (await looked_after(store))(row)
+
+
+def _executor(home: OpenHome, known: Mapping[str, str]) -> Executor:
+    workspace, tools_py = home.folder / "workspace", home.folder / "tools.py"
+    shared = Home(
+        home=home.folder,
+        workspace=workspace,
+        environment=environment.for_children(),
+        portable=environment.portable(),
+    )
+    modules = tuple(f"standpipe.tools.{name}" for name in BUILTIN)
+    named = {name: known[name] for name in home.settings.secrets if name in known}
+    builtin = Pool(
+        replace(
+            shared,
+            settings=sections(home.settings, known, portable=environment.portable()),
+            secrets=named,
+            modules=modules,
+        )
+    )
+    own = Pool(replace(shared, secrets=for_tools(home.settings, known), tools_py=tools_py))
+
+    def renewed(name: str, value: str) -> None:
+        home.masker.add(name, value)
+        home.given.renew(name, value)
+
+    return Executor(
+        clock=home.clock,
+        builtin=builtin,
+        home=own if tools_py.exists() else None,
+        workspace=Workspace(workspace, home.folder / STATE_FOLDER / "blobs"),
+        inner={tool.name: home.inner(tool.name) for tool in TOOLS},
+        mask=home.masker.mask,
+        on_secret=renewed,
+    )
