@@ -48,7 +48,7 @@ from standpipe.journal.views import (
 )
 from standpipe.memory.brain import Brain
 from standpipe.memory.decisions import Decisions
-from standpipe.memory.tasks import Tasks
+from standpipe.memory.tasks import Task, Tasks
 from standpipe.memory.upkeep import Upkeep
 from standpipe.security.checklist import Checklist
 from standpipe.security.credentials import Credentials
@@ -261,7 +261,9 @@ class Segment:
             if isinstance(entry.body, BootLoaded):
                 return entry.body.text
         home, journal = self.home, self.journal
-        task = Tasks(home.folder).read(self.asked.task_id).task
+        task: Task | None = None
+        with suppress(NotFoundError):  # another machine has the file; the run says what is asked
+            task = Tasks(home.folder).read(self.asked.task_id).task
         pack = await Upkeep(home.folder).pack(home.store, task=task, but=journal.run)
         text = home.masker.mask_text(pack.text)
         await journal.append(Draft(journal.run, BootLoaded(text, pack.tokens, pack.budget_tokens)))

@@ -17,6 +17,7 @@ SETTINGS = "standpipe.toml"
 DAY_SECONDS = 86_400
 SAME_WAY_MAX = 10
 LINES = "lines"
+RATE = r"^[1-9][0-9]{0,5}/[1-9][0-9]{0,4}[smh]$"  # starts / period
 
 Count = Annotated[int, Meta(ge=1)]
 Amount = Annotated[float, Meta(gt=0, le=1e9)]  # infinity is written "none"
@@ -135,10 +136,10 @@ class EngineSettings(Section, frozen=True):
 
 
 class QueueSettings(Section, frozen=True):
-    """How much of a queue is worked on at once, and how many of its runs begin per time: "10/60s"."""
+    """What all workers of a queue together may do: runs at once, and starts per time (`10/60s`)."""
 
     concurrency: Count | None = None
-    rate: str | None = None
+    rate: Annotated[str, Meta(pattern=RATE)] | None = None
 
 
 class ScheduleSettings(Section, frozen=True):

@@ -1,5 +1,5 @@
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,8 +13,13 @@ from standpipe.testing.fakes import FakeClock
 from standpipe.testing.store_suite import StoreSuite, note
 
 
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
 @asynccontextmanager
-async def opened(path: Path, clock: FakeClock) -> AsyncIterator[Store]:
+async def opened(path: Path, clock: FakeClock) -> AsyncGenerator[Store]:
     store = SqliteStore(path, clock)
     try:
         yield store
@@ -30,14 +35,14 @@ class TestMemoryStore(StoreSuite):
 
 class TestSqliteStore(StoreSuite):
     @pytest.fixture
-    async def store(self, clock: FakeClock, tmp_path: Path) -> AsyncIterator[Store]:
+    async def store(self, clock: FakeClock, tmp_path: Path) -> AsyncGenerator[Store]:
         async with opened(tmp_path / "journal.db", clock) as store:
             yield store
 
     @pytest.fixture
-    async def beside(self, store: Store, clock: FakeClock, tmp_path: Path) -> AsyncIterator[Store]:
-        async with opened(tmp_path / "journal.db", clock) as store:
-            yield store
+    async def beside(self, store: Store, clock: FakeClock, tmp_path: Path) -> AsyncGenerator[Store]:
+        async with opened(tmp_path / "journal.db", clock) as other:
+            yield other
 
     @pytest.mark.parametrize(
         ("damage", "said"),
@@ -71,3 +76,19 @@ class TestSqliteStore(StoreSuite):
             db.execute(damage)
         verdict = await verify(store)
         assert any(said in line for line in verdict.broken)
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_with_a_key_only_whoever_has_it_finds_a_journal_whole(
+    kind: str, clock: FakeClock, tmp_path: Path
+) -> None:
+    secret = b"of the house"
+    store: Store = MemoryStore(clock, secret=secret)
+    if kind == "sqlite":
+        store = SqliteStore(tmp_path / "journal.db", clock, secret=secret)
+    await StoreSuite().begin(store)
+    await store.seal()
+    assert (await verify(store, secret=secret)).whole
+    assert not (await verify(store, secret=b"guessed")).whole
+    assert not (await verify(store)).whole
+    await store.close()

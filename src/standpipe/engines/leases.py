@@ -6,8 +6,8 @@ Rule 2: a lease that ran out and that nobody took is taken up again by the next 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Protocol, runtime_checkable
 
 from standpipe.clock import Clock
@@ -42,6 +42,7 @@ class LeaseOwnership:
         self._host = host
         self._clock = clock
         self._ttl = ttl_seconds
+        self._moving: set[str] = set()
         self._held: dict[str, Hold] = {}
         self._sure_until: dict[str, float] = {}
         self._users = 0
@@ -55,16 +56,7 @@ class LeaseOwnership:
         Raises:
             OwnedError: a living worker owns it.
         """
-        asked = self._clock.monotonic()
-        if run in self._held or not await self._store.lease(run, self._worker, self._ttl):
-            raise OwnedError(
-                f"run `{run}` is being worked on by {await self._owner(run)}",
-                hint=f"`standpipe status` shows it; `standpipe cancel {run}` ends it",
-            )
-        hold = Hold(run=run, owner=self._worker, sure=lambda: self._is_sure(run))
-        if self._ending:
-            hold.wanted.set()
-        self._held[run], self._sure_until[run] = hold, asked + self._ttl
+        hold = await self._leased(run)
         try:
             async with self._beats():
                 yield hold
@@ -90,20 +82,40 @@ class LeaseOwnership:
         """Return the workers that live by the clock of the database."""
         return [worker for worker in await self._store.workers() if worker.alive]
 
+    async def _leased(self, run: str) -> Hold:
+        if run in self._held or run in self._moving:
+            raise _refused(run, "this process")
+        asked = self._clock.monotonic()
+        with self._moved(run):
+            if not await self._store.lease(run, self._worker, self._ttl):
+                raise _refused(run, await self._owner(run))
+            hold = Hold(run=run, owner=self._worker, sure=lambda: self._is_sure(run))
+            if self._ending:
+                hold.wanted.set()
+            self._held[run], self._sure_until[run] = hold, asked + self._ttl
+        return hold
+
     def _is_sure(self, run: str) -> bool:
         return self._clock.monotonic() < self._sure_until.get(run, 0.0)
 
     async def _owner(self, run: str) -> str:
-        if run in self._held:
-            return "this process"
         row = read_row(RunRow, await self._store.row(RUNS, run))
         return f"worker `{row.worker}`" if row and row.worker else "another worker"
 
     async def _release(self, run: str) -> None:
         """Give a run back; a lease that cannot be given back runs out."""
-        with suppress(StandpipeError, OSError, TimeoutError):
+        with self._moved(run), suppress(StandpipeError, OSError, TimeoutError):
             async with asyncio.timeout(self._ttl):
                 await self._store.release(run, self._worker)
+
+    @contextmanager
+    def _moved(self, run: str) -> Generator[None]:
+        """Let nothing else here touch a lease that is being asked for, or given back."""
+        self._moving.add(run)
+        try:
+            yield
+        finally:
+            self._moving.discard(run)
 
     @asynccontextmanager
     async def _beats(self) -> AsyncGenerator[None]:
@@ -137,3 +149,13 @@ class LeaseOwnership:
                 self._sure_until[run] = asked + self._ttl
             else:
                 hold.lost.set()
+        for run in held:
+            if run not in self._held and run not in self._moving:  # asked for, and then not wanted
+                await self._release(run)
+
+
+def _refused(run: str, owner: str) -> OwnedError:
+    return OwnedError(
+        f"run `{run}` is being worked on by {owner}",
+        hint=f"`standpipe status` shows it; `standpipe cancel {run}` ends it",
+    )

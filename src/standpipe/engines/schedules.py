@@ -73,7 +73,7 @@ class Last:
 def due_now(schedule: Schedule, last: Last | None, now: datetime) -> datetime | None:
     """Return the planned time of the occurrence that is to begin now."""
     if last is None:
-        return next(occurrences(schedule, now - LATE, now), None)
+        return _newest(schedule, now - LATE, now)
     if last.ended is None:
         return None
     if schedule.overlap == "queue":
@@ -81,8 +81,7 @@ def due_now(schedule: Schedule, last: Last | None, now: datetime) -> datetime | 
         if waiting:
             return waiting
     after = max(last.planned, last.ended)
-    on_time = next(occurrences(schedule, max(after, now - LATE), now), None)
-    return on_time or (_newest(schedule, after, now) if schedule.missed == "once" else None)
+    return _newest(schedule, after if schedule.missed == "once" else max(after, now - LATE), now)
 
 
 def occurrences(schedule: Schedule, after: datetime, until: datetime) -> Iterator[datetime]:

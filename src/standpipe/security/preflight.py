@@ -18,13 +18,14 @@ def refuse_unusable(settings: Settings, secrets: Mapping[str, str]) -> None:
                 f"secret `{name}` is declared in standpipe.toml and not set in the environment",
                 hint=f"export {name}=..., or take [secrets.{name}] out",
             )
-    if settings.journal.store != "sqlite":
+    if settings.engine.kind == "dbos" and settings.journal.store != "postgres":
         raise ConfigError(
-            f'standpipe.toml: [journal] store = "{settings.journal.store}" is not in this version',
-            hint='leave it out, or write store = "sqlite"',
+            f'{settings.place("engine", "kind")}: kind = "dbos" needs a journal in PostgreSQL',
+            hint='write [journal] store = "postgres", or leave [engine] out',
         )
-    if settings.engine.kind != "inline":
+    if settings.queues and settings.engine.kind != "dbos":
+        name = next(iter(settings.queues))
         raise ConfigError(
-            f'standpipe.toml: [engine] kind = "{settings.engine.kind}" is not in this version',
-            hint='leave it out, or write kind = "inline"',
+            f'{settings.place("queues", name)}: [queues.{name}] needs [engine] kind = "dbos"',
+            hint="without it `standpipe worker --concurrency N` is the limit of a worker",
         )

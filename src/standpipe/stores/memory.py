@@ -20,8 +20,9 @@ from standpipe.journal.store import Seen
 class MemoryStore:
     """Keep entries in lists; a transaction is a copy of what it touches."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, secret: bytes = b"") -> None:
         self._clock = clock
+        self._secret = secret
         self._streams: dict[str, list[Entry]] = {HOME: []}
         self._epochs: dict[str, int] = {HOME: 0}
         self._callers: dict[str, str] = {}
@@ -97,15 +98,16 @@ class MemoryStore:
         return {key: row for (name, key), row in self._rows.items() if name == view}
 
     async def seal(self) -> None:
-        known = seals.fold(self._seals)
+        known = seals.fold(self._seals, secret=self._secret)
         heads = {name: stream[-1].hash for name, stream in self._streams.items() if stream}
         changed = {name: head for name, head in heads.items() if known.get(name) != head}
         if changed:
             last = self._seals[-1] if self._seals else None
-            self._seals.append(seals.seal(last, changed, at=stamp(self._clock.now())))
+            at = stamp(self._clock.now())
+            self._seals.append(seals.seal(last, changed, at=at, secret=self._secret))
 
     async def sealed(self, run: str = "") -> Mapping[str, str]:
-        heads = seals.fold(self._seals)
+        heads = seals.fold(self._seals, secret=self._secret)
         return {name: head for name, head in heads.items() if run in ("", name)}
 
     async def seals(self) -> Sequence[Seal]:
@@ -133,7 +135,10 @@ class MemoryStore:
                 continue
             prev = stream[-1].hash if stream else GENESIS
             epoch = self._epochs[name]
-            entry = place(draft, run=name, seq=len(stream) + 1, epoch=epoch, at=at, prev=prev)
+            entry = place(
+                draft, run=name, seq=len(stream) + 1, epoch=epoch, at=at, prev=prev,
+                secret=self._secret,
+            )  # fmt: skip
             stream.append(entry)
             written.append(entry)
             for update in project(entry, partial(_row, rows, self._rows)):

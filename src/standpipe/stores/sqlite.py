@@ -4,7 +4,8 @@ Rule 1: an append that returned is on disk. What waits at the same time is writt
 (`writer.py`), each append behind a savepoint of its own.
 Rule 2: statements run where the loop runs; only the wait for the disk is handed to a thread, and only when
 several wait for it.
-Rule 3: nothing is retried behind the caller's back; a failed write rolls back whole and says why.
+Rule 3: nothing is retried behind the caller's back; a failed write is undone whole and says why. Only the
+neighbours of a write for which there was no room are written once more, after SQLite undid all of them.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from standpipe.clock import Clock, stamp
 from standpipe.errors import FencedError, StaleError
 from standpipe.ids import run_id
 from standpipe.journal import seals
-from standpipe.journal.chain import GENESIS, Stored
+from standpipe.journal.chain import GENESIS, Stored, entry_of
 from standpipe.journal.entries import Draft, Entry, RunCreated
 from standpipe.journal.seals import Seal
 from standpipe.journal.store import Seen
@@ -30,9 +31,10 @@ from standpipe.stores.file.opening import Connect, JournalFile
 from standpipe.stores.file.transaction import (
     COLUMNS,
     DEFAULT_QUEUE,
+    Stream,
+    as_stored,
     look,
     next_number,
-    read_entry,
     stream,
     write,
 )
@@ -66,9 +68,13 @@ class SqliteStore:
         connect: Connect = opening.connect,
         file_system: FileSystem = file_system,
         patience_seconds: float = PATIENCE_SECONDS,
+        secret: bytes = b"",
     ) -> None:
         self._clock = clock
-        self._file = JournalFile.open(path, create=create, connect=connect, file_system=file_system)
+        self._secret = secret  # of the chain: with one, a hash is an HMAC
+        self._file = JournalFile.open(
+            path, create=create, connect=connect, file_system=file_system, secret=secret
+        )
         self._writer = GroupWriter[Work](self._commit, self._alone)
         self._thread: ThreadPoolExecutor | None = None
         self._patience_seconds = patience_seconds
@@ -106,34 +112,30 @@ class SqliteStore:
         self, run: str, epoch: int, drafts: Sequence[Draft], *, seen: Seen | None = None
     ) -> Sequence[Entry]:
         def work(db: sqlite3.Connection) -> Sequence[Entry]:
-            now = stream(db, run).epoch
-            if now != epoch:
+            now = stream(db, run)
+            if now.epoch != epoch:
                 raise FencedError(
-                    f"run `{run}` is at epoch {now}, this process at {epoch}",
+                    f"run `{run}` is at epoch {now.epoch}, this process at {epoch}",
                     hint="another process went on with it; this one stops",
                 )
             for (view, key), row in (seen or {}).items():
                 if look(db, view, key) != row:
                     raise StaleError(f"the row {view}/{key} has changed", hint=_AGAIN)
-            return self._write(db, run, drafts)
+            return self._write(db, run, drafts, now)
 
         return await self._do(work)
 
     async def post(self, run: str, drafts: Sequence[Draft]) -> Sequence[Entry]:
         def work(db: sqlite3.Connection) -> Sequence[Entry]:
-            stream(db, run)
-            return self._write(db, run, drafts)
+            return self._write(db, run, drafts, stream(db, run))
 
         return await self._do(work)
 
     async def read(self, run: str, after: int = 0) -> Sequence[Entry]:
-        return [read_entry(row) for row in self._rows(_ENTRIES, run, after)]
+        return [entry_of(as_stored(row)) for row in self._rows(_ENTRIES, run, after)]
 
     async def stored(self, run: str) -> Sequence[Stored]:
-        return [
-            Stored(name, seq, epoch, key, kind, v, at, str(data).encode(), prev, own)
-            for name, seq, epoch, key, kind, v, at, data, prev, own in self._rows(_ENTRIES, run, 0)
-        ]
+        return [as_stored(row) for row in self._rows(_ENTRIES, run, 0)]
 
     async def streams(self) -> Sequence[str]:
         rows = self._rows("select id from run where seq > 0 union select distinct run from entry")
@@ -157,7 +159,12 @@ class SqliteStore:
             if not heads:
                 return
             last = db.execute(f"{_SEALS} order by n desc limit 1").fetchone()
-            own = seals.seal(Seal(*last) if last else None, heads, at=stamp(self._clock.now()))
+            own = seals.seal(
+                Seal(*last) if last else None,
+                heads,
+                at=stamp(self._clock.now()),
+                secret=self._secret,
+            )
             db.execute(
                 "insert into seal values (?, ?, ?, ?, ?)",
                 (own.n, own.at, own.heads, own.prev, own.hash),
@@ -169,9 +176,9 @@ class SqliteStore:
     async def sealed(self, run: str = "") -> Mapping[str, str]:
         if not run:
             [[newest]] = self._rows("select coalesce(max(seal), 0) from run")
-            return seals.fold(await self.seals(), at_least=cast("int", newest))
+            return seals.fold(await self.seals(), at_least=newest, secret=self._secret)
         by = f"{_SEALS} where n = (select seal from run where id = ?)"  # noqa: S608 -- a constant
-        heads = [seals.covered(Seal(*row)) for row in self._rows(by, run)]
+        heads = [seals.covered(Seal(*row), self._secret) for row in self._rows(by, run)]
         return {name: head for known in heads for name, head in known.items() if name == run}
 
     async def seals(self) -> Sequence[Seal]:
@@ -187,9 +194,12 @@ class SqliteStore:
         with named(self._file.path):
             return self._file.reader().execute(statement, values).fetchall()
 
-    def _write(self, db: sqlite3.Connection, run: str, drafts: Sequence[Draft]) -> list[Entry]:
+    def _write(
+        self, db: sqlite3.Connection, run: str, drafts: Sequence[Draft], known: Stream | None = None
+    ) -> list[Entry]:
         self._file.room.must_do_for(drafts)
-        return write(db, run, drafts, at=stamp(self._clock.now()))
+        at = stamp(self._clock.now())
+        return write(db, run, drafts, at=at, secret=self._secret, known=known)
 
     async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         return cast("T", await self._writer.write(work))

@@ -110,6 +110,13 @@ def test_the_first_run_begins_with_the_first_occurrence_that_is_not_too_late() -
     assert due_now(hourly(), None, at(7, 2)) is None
 
 
+def test_of_several_that_are_not_too_late_the_newest_begins_and_no_older_one_after_it() -> None:
+    often = Schedule(id="a", task="t", every=timedelta(seconds=10), overlap="queue")
+    assert due_now(often, None, at(7, 0, 55)) == at(7, 0, 50)
+    assert due_now(often, Last(at(7, 0, 50), at(7, 0, 56)), at(7, 0, 57)) is None
+    assert due_now(often, Last(at(7, 0, 0), at(7, 0, 5)), at(7, 0, 35)) == at(7, 0, 30)
+
+
 def test_an_occurrence_is_planned_once_and_then_not_again() -> None:
     assert due_now(hourly(), Last(at(6), at(6, 5)), at(7, 0, 1)) == at(7)
     assert due_now(hourly(), Last(at(7), at(7, 0, 2)), at(7, 0, 3)) is None

@@ -25,6 +25,12 @@ from standpipe.stores.file.tail import must_end_well
 
 Connect = Callable[[str], sqlite3.Connection]
 WAIT_SECONDS = 10
+_PRAGMAS = (
+    "journal_mode=wal",
+    "synchronous=full",
+    "fullfsync=on",  # macOS: an fsync alone does not reach the disk
+    "foreign_keys=on",
+)
 
 
 def connect(address: str) -> sqlite3.Connection:
@@ -39,7 +45,8 @@ class JournalFile:
     """An open journal; `unwritable` says why nothing can be written into it."""
 
     path: Path
-    connect: Connect = connect
+    connect: Connect
+    secret: bytes
     unwritable: JournalError | None = None
     room: Room
     _writer: sqlite3.Connection | None = None
@@ -55,6 +62,7 @@ class JournalFile:
         create: bool,
         connect: Connect = connect,
         file_system: FileSystem = file_system,
+        secret: bytes = b"",
     ) -> "JournalFile":
         """Open a journal, create or migrate it.
 
@@ -68,15 +76,16 @@ class JournalFile:
                 f"no journal at `{path}`", hint="nothing ran in this home yet; `standpipe run TASK`"
             )
         refuse_network(path, file_system)
-        opened = cls(path=path, connect=connect, room=Room(path))
+        opened = cls(path=path, connect=connect, room=Room(path), secret=secret)
         try:
             with named(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if path.exists() and not _may_write(path):
-                    opened.unwritable = _read_only(path)
+                    opened.unwritable = _no_writing(path)
                 else:
                     opened._prepare()
-                opened.reader()
+                if opened.unwritable:
+                    opened.reader()
         except BaseException:
             opened.close()
             raise
@@ -124,8 +133,9 @@ class JournalFile:
             self._close_connections()
 
     def close(self) -> None:
-        """Let go of the file and the home."""
+        """Let go of the file and the home, for good."""
         self._close_connections()
+        self.connect = _closed
         if self._holding:
             self._holding.close()
         if self._copy:
@@ -136,7 +146,7 @@ class JournalFile:
         try:
             db = self._writer = self._first()
         except sqlite3.Error as error:
-            if not lacks_room(error) or not self.path.exists():
+            if not lacks_room(error):
                 raise
             self.unwritable = journal_error(error, self.path)
             return
@@ -164,7 +174,7 @@ class JournalFile:
         try:
             # before anything is written into a file that is not ours to write
             schema.refuse_newer(schema.version_of(db, self.path), self.path)
-            for pragma in ("journal_mode=wal", "synchronous=full", "foreign_keys=on"):
+            for pragma in _PRAGMAS:
                 db.execute(f"pragma {pragma}")
         except BaseException:
             db.close()
@@ -174,7 +184,7 @@ class JournalFile:
     def _reopened(self) -> sqlite3.Connection:
         db = self._connected()
         try:
-            must_end_well(db)
+            must_end_well(db, self.secret)
             db.execute("pragma busy_timeout=0")
         except BaseException:
             db.close()
@@ -186,6 +196,8 @@ class JournalFile:
         db = self._as_it_lies()
         version = schema.version_of(db, self.path)
         schema.refuse_newer(version, self.path)
+        if version == 0 and self.unwritable:
+            raise self.unwritable  # nothing was ever written there
         if version == schema.SCHEMA_VERSION:
             return db
         copy = self.connect(self._aside("newest.db").as_uri())
@@ -234,7 +246,11 @@ class JournalFile:
         self._reader = self._writer = None
 
 
-def _read_only(path: Path) -> JournalError:
+def _closed(address: str) -> sqlite3.Connection:
+    raise sqlite3.ProgrammingError(f"it was closed ({address})")
+
+
+def _no_writing(path: Path) -> JournalError:
     return JournalError(
         f"the journal `{path}` is read-only",
         hint="let this user write in its folder; `status`, `report`, `log` and `journal verify` work as it is",

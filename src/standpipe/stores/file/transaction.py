@@ -10,9 +10,9 @@ from typing import TypeAlias
 
 import msgspec
 
-from standpipe.errors import BrokenJournalError, NotFoundError
-from standpipe.journal.chain import decode, encode, place
-from standpipe.journal.entries import Draft, Entry, kind_of
+from standpipe.errors import NotFoundError
+from standpipe.journal.chain import Stored, encode, entry_of, place
+from standpipe.journal.entries import Draft, Entry
 from standpipe.journal.folds import project
 from standpipe.journal.projections import Row, RunRow
 
@@ -20,10 +20,16 @@ Columns: TypeAlias = tuple[str, int, int, str, str, int, str, str, str, str]
 COLUMNS = "run, seq, epoch, key, kind, v, at, data, prev, hash"
 DEFAULT_QUEUE = "default"
 _KNOWN = f"select {COLUMNS} from entry where run = ? and key = ? and kind = ?"  # noqa: S608 -- a constant
-_INSERT = f"insert into entry ({COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 -- a constant
+_INSERT = (
+    f"insert into entry ({COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 -- a constant
+    " on conflict (run, key, kind) do nothing"
+)
 _VIEW = "insert or replace into view values (?, ?, ?)"
 _HEAD = "update run set seq = ?, head = ? where id = ?"
-_RUN = "update run set status = ?, queue = ?, priority = ?, wake_at = ? where id = ?"
+_RUN = (
+    "update run set seq = coalesce(?, seq), head = coalesce(?, head), status = ?, queue = ?,"
+    " priority = ?, wake_at = ? where id = ?"
+)
 
 
 class Stream(msgspec.Struct):
@@ -34,9 +40,20 @@ class Stream(msgspec.Struct):
     head: str
 
 
-def write(db: sqlite3.Connection, run: str, drafts: Sequence[Draft], *, at: str) -> list[Entry]:
-    """Write drafts into the stream of `run`, or where they say, with all that follows from them."""
-    work = _Work(db, at)
+def write(
+    db: sqlite3.Connection,
+    run: str,
+    drafts: Sequence[Draft],
+    *,
+    at: str,
+    secret: bytes = b"",
+    known: Stream | None = None,
+) -> list[Entry]:
+    """Write drafts into the stream of `run`, or where they say, with all that follows from them.
+
+    `known` is where the stream of `run` stands, for whoever has read it in this transaction.
+    """
+    work = _Work(db, at, secret, streams={run: known} if known else {})
     written = [work.append(draft, draft.run or run) for draft in drafts]
     work.finish()
     return written
@@ -69,21 +86,10 @@ def next_number(db: sqlite3.Connection, series: str) -> int:
     return int(found[0])
 
 
-def read_entry(row: Columns) -> Entry:
-    """Read an entry as it lies there.
-
-    Raises:
-        BrokenJournalError: it cannot be read.
-    """
+def as_stored(row: Columns) -> Stored:
+    """Return an entry as it lies there."""
     run, seq, epoch, key, kind, v, at, text, prev, own = row
-    try:
-        body = decode(text)
-    except msgspec.DecodeError as error:
-        raise BrokenJournalError(
-            f"entry {run}/{seq} ({kind}) cannot be read: {error}",
-            hint="`standpipe journal verify` lists what is damaged",
-        ) from error
-    return Entry(run, seq, epoch, key, v, at, body, prev, own)
+    return Stored(run, seq, epoch, key, kind, v, at, text.encode(), prev, own)
 
 
 @dataclass(slots=True)
@@ -92,6 +98,7 @@ class _Work:
 
     db: sqlite3.Connection
     at: str
+    secret: bytes
     streams: dict[str, Stream] = field(default_factory=dict[str, Stream])
     rows: dict[tuple[str, str], bytes | None] = field(
         default_factory=dict[tuple[str, str], bytes | None]
@@ -99,39 +106,49 @@ class _Work:
     updates: dict[tuple[str, str], Row] = field(default_factory=dict[tuple[str, str], Row])
 
     def append(self, draft: Draft, run: str) -> Entry:
-        known = self.db.execute(_KNOWN, (run, draft.key, kind_of(draft.body))).fetchone()
-        if known:
-            return read_entry(known)
         if run not in self.streams:
             self.streams[run] = stream(self.db, run)
         now = self.streams[run]
-        entry = place(draft, run=run, seq=now.seq + 1, epoch=now.epoch, at=self.at, prev=now.head)
-        now.seq, now.head = entry.seq, entry.hash
-        text = encode(entry.body).decode()
-        self.db.execute(
+        entry = place(
+            draft,
+            run=run,
+            seq=now.seq + 1,
+            epoch=now.epoch,
+            at=self.at,
+            prev=now.head,
+            secret=self.secret,
+        )
+        inserted = self.db.execute(
             _INSERT,
             (
-                run, entry.seq, entry.epoch, entry.key, entry.kind, entry.v, self.at, text,
-                entry.prev, entry.hash,
+                run, entry.seq, entry.epoch, entry.key, entry.kind, entry.v, self.at,
+                encode(entry.body).decode(), entry.prev, entry.hash,
             ),
         )  # fmt: skip
+        if inserted.rowcount == 0:  # it was said before
+            told = self.db.execute(_KNOWN, (run, entry.key, entry.kind)).fetchone()
+            return entry_of(as_stored(told))
+        now.seq, now.head = entry.seq, entry.hash
         for update in project(entry, self._look):
             self.updates[update.view, update.key] = update.row
             self.rows[update.view, update.key] = msgspec.json.encode(update.row)
         return entry
 
     def finish(self) -> None:
-        """Write the heads and the projections."""
-        for run, now in self.streams.items():
-            self.db.execute(_HEAD, (now.seq, now.head, run))
+        """Write the projections, and where each stream stands now."""
         for (view, key), row in self.updates.items():
             text = self.rows[view, key] or b""
             self.db.execute(_VIEW, (view, key, text.decode()))
             if isinstance(row, RunRow):
-                self.db.execute(
-                    _RUN,
-                    (row.status, row.queue or DEFAULT_QUEUE, row.priority, row.wake_at, key),
-                )
+                self._write_run(key, row)
+        for run, now in self.streams.items():
+            self.db.execute(_HEAD, (now.seq, now.head, run))
+
+    def _write_run(self, run: str, row: RunRow) -> None:
+        now = self.streams.pop(run, None)  # none for a run that an entry of another one let go on
+        head = (now.seq, now.head) if now else (None, None)
+        queue = row.queue or DEFAULT_QUEUE
+        self.db.execute(_RUN, (*head, row.status, queue, row.priority, row.wake_at, run))
 
     def _look(self, view: str, key: str) -> bytes | None:
         if (view, key) not in self.rows:
