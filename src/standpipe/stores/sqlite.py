@@ -275,7 +275,7 @@ class SqliteStore:
         self._thread = self._thread or ThreadPoolExecutor(1, "journal")
         flight = self._thread.submit(db.execute, "commit")
         try:
-            await asyncio.shield(asyncio.wrap_future(flight))
+            await asyncio.wrap_future(flight)
         except asyncio.CancelledError:  # the loop ends; nothing else may touch a commit under way
             wait([flight])
             raise

@@ -45,7 +45,7 @@ class JournalFile:
     """An open journal; `unwritable` says why nothing can be written into it."""
 
     path: Path
-    connect: Connect
+    dial: Connect
     secret: bytes
     unwritable: JournalError | None = None
     room: Room
@@ -76,7 +76,7 @@ class JournalFile:
                 f"no journal at `{path}`", hint="nothing ran in this home yet; `standpipe run TASK`"
             )
         refuse_network(path, file_system)
-        opened = cls(path=path, connect=connect, room=Room(path), secret=secret)
+        opened = cls(path=path, dial=connect, room=Room(path), secret=secret)
         try:
             with named(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,7 +135,7 @@ class JournalFile:
     def close(self) -> None:
         """Let go of the file and the home, for good."""
         self._close_connections()
-        self.connect = _closed
+        self.dial = _closed
         if self._holding:
             self._holding.close()
         if self._copy:
@@ -170,7 +170,7 @@ class JournalFile:
         return self._connected()
 
     def _connected(self) -> sqlite3.Connection:
-        db = self.connect(self.path.resolve().as_uri())
+        db = self.dial(self.path.resolve().as_uri())
         try:
             # before anything is written into a file that is not ours to write
             schema.refuse_newer(schema.version_of(db, self.path), self.path)
@@ -200,7 +200,7 @@ class JournalFile:
             raise self.unwritable  # nothing was ever written there
         if version == schema.SCHEMA_VERSION:
             return db
-        copy = self.connect(self._aside("newest.db").as_uri())
+        copy = self.dial(self._aside("newest.db").as_uri())
         with closing(db):
             db.backup(copy)
         schema.upgrade(copy, version)
@@ -230,7 +230,7 @@ class JournalFile:
         return Path(self._copy.name) / name
 
     def _readable(self, address: str) -> sqlite3.Connection:
-        db = self.connect(address)
+        db = self.dial(address)
         try:
             db.execute("select count(*) from sqlite_master").fetchone()
         except BaseException:
