@@ -39,6 +39,7 @@ from standpipe.tools.agent import TOOLS
 from standpipe.tools.overrides import for_tools, sections
 
 STATE_FOLDER = ".standpipe"
+_OTHERWISE = ("postgres", "journal_key")  # what makes a journal another one than usual
 BUILTIN = ("files", "http", "mail", "sql")
 
 
@@ -49,11 +50,31 @@ def open_store(home: Path, *, create: bool = False) -> Store:
         NotFoundError: nothing ran in this home yet.
         ConfigError: standpipe.toml names a database that cannot be meant.
     """
-    if "postgres" in (home / SETTINGS).read_text(errors="replace"):  # else nobody has to parse it
+    text = (home / SETTINGS).read_text(errors="replace")
+    if any(word in text for word in _OTHERWISE):  # else nobody has to parse it
         settings = load_settings(home)
+        secret = journal_secret(settings)
         if settings.journal.store == "postgres":
-            return _database(home, settings, create=create)
+            return _database(home, settings, create=create, secret=secret)
+        path = home / STATE_FOLDER / "journal.db"
+        return SqliteStore(path, SystemClock(), create=create, secret=secret)
     return SqliteStore(home / STATE_FOLDER / "journal.db", SystemClock(), create=create)
+
+
+def journal_secret(settings: Settings) -> bytes:
+    """Return the key that makes the chain one nobody else can write; empty where none is named.
+
+    Raises:
+        ConfigError: a key is named, and the environment does not have it.
+    """
+    name = settings.journal.journal_key
+    if not name:
+        return b""
+    if value := environment.take_secrets(settings).get(name):
+        return value.encode()
+    place = settings.place("journal", "journal_key")
+    hint = f"export {name}=..., the key this journal was begun with"
+    raise ConfigError(f"{place}: the secret `{name}` is not set in the environment", hint=hint)
 
 
 def database_url(settings: Settings) -> str:
@@ -72,14 +93,14 @@ def database_url(settings: Settings) -> str:
     raise ConfigError(f"{place}: the secret `{name}` is not set in the environment", hint=hint)
 
 
-def _database(home: Path, settings: Settings, *, create: bool) -> Store:
+def _database(home: Path, settings: Settings, *, create: bool, secret: bytes) -> Store:
     url, name = database_url(settings), settings.journal.home or home.name
     try:
         from standpipe.stores.postgres import PostgresStore  # noqa: PLC0415 -- the extra `postgres`
     except ImportError:
         hint = "pip install 'standpipe[postgres]'"
         raise ConfigError("a journal in PostgreSQL needs psycopg", hint=hint) from None
-    return PostgresStore(url, SystemClock(), home=name, create=create)
+    return PostgresStore(url, SystemClock(), home=name, create=create, secret=secret)
 
 
 async def looked_after(store: Store) -> Alive:
@@ -126,6 +147,7 @@ def opened_home(folder: Path, *, model: str | None, clock: Clock, version: str) 
         model=model,
         worker=f"{platform.node()}-{os.getpid()}-{secrets.token_hex(2)}",
         version=version,
+        journal_secret=journal_secret(settings),
         alive=partial(_is_alive, store),
     )
     opened.executor = _executor(opened, known)

@@ -83,6 +83,7 @@ class OpenHome:
     model: str | None
     worker: str
     version: str
+    journal_secret: bytes
     alive: Callable[[RunRow], Awaitable[bool]]
     tools: Mapping[str, Tool] = field(default_factory=dict[str, Tool])
     agents: dict[str, AgentTools] = field(default_factory=dict[str, AgentTools])
@@ -133,7 +134,7 @@ class Segment:
         Raises:
             BrokenJournalError: its record is not what was written.
         """
-        await must_be_whole(home.store, run)
+        await must_be_whole(home.store, run, secret=home.journal_secret)
         pid = os.getpid()
         start = SegmentStarted(home.worker, pid, started(pid), home.version)
         epoch = await home.store.start_segment(run, Draft("", start), owner=hold.owner)

@@ -28,11 +28,13 @@ from standpipe.desk.changes import files
 from standpipe.desk.report import Ask, Report
 from standpipe.engines.inline import InlineEngine
 from standpipe.engines.locks import LockOwnership
+from standpipe.errors import FencedError
 from standpipe.execution.executor import Executor
 from standpipe.execution.frames import Request
 from standpipe.execution.pool import Answer, Home, Pool
 from standpipe.execution.workspace import Workspace
-from standpipe.journal.entries import Draft, Entry, RunCreated, Settled
+from standpipe.journal.entries import Draft, Entry, RunCreated, SegmentStarted, Settled
+from standpipe.journal.projections import RUNS, RunRow, read_row
 from standpipe.journal.store import Seen as Rows, Store
 from standpipe.journal.verify import verify
 from standpipe.memory.tasks import Status, Tasks
@@ -141,6 +143,7 @@ class Outside:
     folder: Path
     opens_at: datetime
     ledger: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    after_mail: Callable[[], Awaitable[object]] | None = None
 
     def called(self, request: Request) -> Result:
         """Do what a tool does."""
@@ -182,8 +185,12 @@ class Tools(Pool):
         await asyncio.sleep(0)  # calls of one response overlap
         if self.runtime.gone:
             raise Crash
-        verify = request.op == "verify"
-        return Answer(self.outside.verified(request) if verify else self.outside.called(request))
+        if request.op == "verify":
+            return Answer(self.outside.verified(request))
+        came = self.outside.called(request)
+        if request.tool == "send_mail" and self.outside.after_mail:
+            await self.outside.after_mail()
+        return Answer(came)
 
 
 @dataclass(kw_only=True)
@@ -221,7 +228,7 @@ class Story:
         home = OpenHome(
             folder=self.home, settings=settings, clock=self.clock, store=store,
             executor=Executor(clock=self.clock), masker=Masker(key=key), given=Credentials({}, {}, key=key),
-            credentials={}, model=None, worker="tests", version="0", alive=lambda _: False,
+            credentials={}, model=None, worker="tests", version="0", alive=is_gone,
             tools=all_tools((*HOME_TOOLS, *TOOLS), settings),
         )  # fmt: skip
         home.executor = Executor(
@@ -268,6 +275,11 @@ class Story:
         return await self.store.read("r1")
 
 
+async def is_gone(row: RunRow) -> bool:
+    """No process but this one has ever worked here."""
+    return False
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     """A folder in memory where there is one: every home writes its brain to disk, and waits for it."""
@@ -303,6 +315,21 @@ async def test_killed_again_while_it_recovers_a_run_goes_on_to_the_same_end(fold
         assert await story.killed_at(first, after_commit=bool(number % 2)) is None
         if await story.killed_at(second, after_commit=bool(number % 4 > 1)) is None:
             await check(story, expected)
+
+
+async def test_a_run_taken_over_in_the_middle_of_an_effect_is_given_back_and_never_failed(
+    folder: Path,
+) -> None:
+    expected = seen(await Story(home=folder / "whole").to_the_end())
+    story = Story(home=folder / "agent")
+    other = Draft("", SegmentStarted("another", 1, "", "0"))
+    story.outside.after_mail = lambda: story.store.start_segment("r1", other)
+    with pytest.raises(FencedError):
+        await story.live()
+    row = read_row(RunRow, await story.store.row(RUNS, "r1"))
+    assert row is not None
+    assert (row.status, row.epoch) == ("running", 2)
+    await check(story, expected)
 
 
 @pytest.mark.xfail(strict=True, reason="the task file of the first attempt stays in open/")

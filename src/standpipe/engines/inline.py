@@ -69,12 +69,24 @@ class InlineEngine:
     ) -> None:
         """Work on what is due, `concurrency` runs at once, until `stop`; then give every run back."""
         async with self._ownership.at_work(), _crew(work, concurrency, self._clock) as crew:
-            while not stop.is_set():
-                self._news.clear()
-                await self._claim(crew, queue)
-                await crew.change(stop, self._news)
+            looking = asyncio.create_task(self._look(crew, queue))
+            stopping = asyncio.create_task(stop.wait())
+            try:  # a database that does not answer holds up nobody who is told to stop
+                await asyncio.wait({looking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                looking.cancel()
+                stopping.cancel()
+                await asyncio.wait({looking, stopping})
+            if not looking.cancelled():
+                looking.result()
             self._ownership.give_back()
             await crew.ended()
+
+    async def _look(self, crew: "_Crew", queue: str) -> None:
+        while True:
+            self._news.clear()
+            await self._claim(crew, queue)
+            await crew.change(self._news)
 
     async def _claim(self, crew: "_Crew", queue: str) -> None:
         if not crew.free:
@@ -119,21 +131,19 @@ class _Crew:
         now = self._clock.monotonic()
         if not self.free or run in self._tasks or self._paused.get(run, now) > now:
             return
-        self._paused.pop(run, None)
         self._tasks[run] = asyncio.create_task(self._one(run), name=f"run {run}")
 
-    async def change(self, stop: asyncio.Event, news: asyncio.Event) -> None:
+    async def change(self, news: asyncio.Event) -> None:
         """Return when something ended, when there is news, or after a moment."""
-        events = [asyncio.ensure_future(event.wait()) for event in (stop, news)]
+        waiting = asyncio.ensure_future(news.wait())
         try:
             await asyncio.wait(
-                {*events, *self._tasks.values()},
+                {waiting, *self._tasks.values()},
                 timeout=POLL_SECONDS,
                 return_when=asyncio.FIRST_COMPLETED,
             )
         finally:
-            for waiting in events:
-                waiting.cancel()
+            waiting.cancel()
         self._clear()
 
     async def ended(self) -> None:
@@ -151,6 +161,8 @@ class _Crew:
             await asyncio.wait(tasks)
 
     def _clear(self) -> None:
+        now = self._clock.monotonic()
+        self._paused = {run: until for run, until in self._paused.items() if until > now}
         for run in [run for run, task in self._tasks.items() if task.done()]:
             task = self._tasks.pop(run)
             if not task.cancelled():
@@ -163,9 +175,10 @@ class _Crew:
             self._pause(run, OWNED_SECONDS)
         except Exception:  # noqa: BLE001 -- whoever made the work has told it; the others go on
             self._failed[run] = self._failed.get(run, 0) + 1
-            self._pause(run, min(2.0 ** (self._failed[run] - 1), PAUSE_SECONDS_MAX))
+            self._pause(run, _pause_after(self._failed[run]))
         else:
             self._failed.pop(run, None)
+            self._pause(run, POLL_SECONDS)  # one that comes back at once is slowed down
 
     def _pause(self, run: str, seconds: float) -> None:
         self._paused[run] = self._clock.monotonic() + seconds
@@ -178,3 +191,8 @@ async def _crew(work: Work, concurrency: int, clock: Clock) -> AsyncGenerator[_C
         yield crew
     finally:
         await crew.cancel()
+
+
+def _pause_after(failures: int) -> float:
+    """Return how long a run is left alone that failed so often in a row: 1 s, 2 s, 4 s, up to the most."""
+    return min(2.0 ** min(failures - 1, 10), PAUSE_SECONDS_MAX)

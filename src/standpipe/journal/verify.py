@@ -6,7 +6,7 @@ Rule 2: nothing is changed, and a living writer is no finding: seals are read fi
 Rule 3: damage is a finding, never a crash; what lies beside it is still checked.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from msgspec import Struct
@@ -14,7 +14,7 @@ from msgspec import Struct
 from standpipe.errors import BrokenJournalError, JournalError
 from standpipe.ids import natural
 from standpipe.journal.projections import BLOCKERS, RUNS
-from standpipe.journal.seals import fold
+from standpipe.journal.seals import Seal, fold
 from standpipe.journal.snapshot import Head, PortSnapshot, Snapshot, Tombstone
 from standpipe.journal.store import Store
 from standpipe.journal.streams import Finding, StreamCheck
@@ -51,8 +51,9 @@ async def check(snapshot: Snapshot, *, run: str = "", secret: bytes = b"") -> Ve
     found = _Found(snapshot, secret)
     for line in () if run else await snapshot.damage():
         found.add("", line)
-    sealed = await found.sealed()
+    seals = await found.seals()
     before, heads, buried = await found.rows(), await found.heads(), await found.buried()
+    sealed = found.sealed(seals, heads.values())
     checks = [
         await found.stream(name, heads.get(name), sealed.get(name, ""), buried.get(name))
         for name in sorted({run} if run else {*heads, *sealed}, key=natural)
@@ -96,9 +97,17 @@ class _Found:
     def add(self, run: str, what: str) -> None:
         self.findings.append(Finding(run, 0, what))
 
-    async def sealed(self) -> Mapping[str, str]:
+    async def seals(self) -> Sequence[Seal]:
         try:
-            return fold(await self.snapshot.seals(), secret=self.secret)
+            return await self.snapshot.seals()
+        except JournalError as error:
+            self.add("", f"the seals: {error.message}")
+            return ()
+
+    def sealed(self, seals: Sequence[Seal], heads: Iterable[Head | None]) -> Mapping[str, str]:
+        known = max((head.seal for head in heads if head), default=0)
+        try:
+            return fold(seals, at_least=known, secret=self.secret)
         except JournalError as error:
             self.add("", error.message)
             return {}

@@ -2,10 +2,11 @@ import os
 import subprocess
 
 import pytest
+from msgspec.structs import replace
 
-from standpipe.desk.fleet import fleet, sentence_of
+from standpipe.desk.fleet import can_go_on, fleet, sentence_of
 from standpipe.desk.liveness import lives, started
-from standpipe.journal.projections import RunRow
+from standpipe.journal.projections import BlockerRow, RunRow
 
 
 def row(name: str, status: str = "running", **more: object) -> RunRow:
@@ -74,6 +75,60 @@ def test_one_line_says_what_is_broken_first() -> None:
     found = fleet(rows, alive=lambda _: False, now="t")
     assert sentence_of(found) == "1 lost, 1 need you, 1 done"
     assert sentence_of(fleet([], alive=lambda _: False, now="t")) == "no runs yet"
+
+
+def test_a_run_that_was_given_back_is_lost_though_its_process_lives() -> None:
+    [run] = fleet([row("r1", "yielded", summary="interrupted")], alive=lambda _: True, now="t").runs
+    assert run.status == "lost"
+    assert run.summary == "interrupted; `standpipe resume r1` goes on where it stopped"
+
+
+@pytest.mark.parametrize(
+    ("queue", "now", "summary"),
+    [
+        ("default", "2026-11-22T07:00:00.000Z", "waits for a worker"),
+        ("night", "2026-11-22T07:00:00.000Z", "waits for a worker (queue night)"),
+        ("default", "2026-11-22T06:00:00.000Z", "begins at 2026-11-22T07:00:00.000Z"),
+    ],
+)
+def test_a_queued_run_says_what_it_waits_for(queue: str, now: str, summary: str) -> None:
+    queued = row("r1", "queued", epoch=0, queue=queue, wake_at="2026-11-22T07:00:00.000Z")
+    found = fleet([queued], alive=lambda _: False, now=now)
+    assert (found.runs[0].summary, found.counts["queued"]) == (summary, 1)
+    assert sentence_of(found) == "1 queued"
+
+
+LATER = "2026-11-22T08:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("run", "goes_on"),
+    [
+        (row("r1"), True),  # its process is gone
+        (row("r1", pid=42), False),
+        (row("r1", epoch=0), True),  # it was killed before it came to its first segment
+        (row("r1", "yielded", pid=42), True),
+        (row("r1", "queued", epoch=0, wake_at="2026-11-22T06:00:00.000Z"), True),
+        (row("r1", "queued", epoch=0, wake_at=LATER), False),
+        (row("r1", "blocked", wake_at="2026-11-22T06:00:00.000Z"), True),
+        (row("r1", "blocked", wake_at=LATER), False),
+        (row("r1", "blocked", waits_for=("b1",)), True),
+        (row("r1", "blocked", waits_for=("b1", "b2")), False),
+        (row("r1", "blocked", waits_for=("b1", "b3")), True),  # a wait that is over
+        (row("r1", "blocked"), False),  # a row of an older version: its own questions count
+        (row("r1", "done"), False),
+        (row("r1", "cancelled"), False),
+    ],
+)
+def test_what_waits_for_nobody_can_go_on(run: RunRow, goes_on: bool) -> None:
+    open_one = BlockerRow(id="b2", run="r1", kind="question", ask="?", why="", raised_at="t")
+    questions = {
+        "b1": replace(open_one, id="b1", answer="yes"),
+        "b2": open_one,
+        "b3": replace(open_one, id="b3", kind="wait", expires_at="2026-11-22T06:30:00.000Z"),
+    }
+    now = "2026-11-22T07:00:00.000Z"
+    assert can_go_on(run, questions, alive=lambda row: row.pid == 42, now=now) is goes_on
 
 
 def test_this_process_is_alive_and_its_pid_with_another_start_time_is_not() -> None:

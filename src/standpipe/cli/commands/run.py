@@ -116,10 +116,10 @@ class _Sweep:
                     await self._one(runtime, name)
                 except (OwnedError, FencedError, GivenBackError):  # somebody took it meanwhile
                     say(f"{name} is worked on by somebody else now", Tone.QUIET)
-                except BrokenJournalError as error:  # a broken record stops nobody else
-                    say(f"error: {error.message}", Tone.BAD)
+                except (BrokenJournalError, UsageError) as error:  # one bad run stops nobody else
+                    say(f"error: {name}: {error.message}", Tone.BAD)
                     say(f"hint: {error.hint}", Tone.QUIET)
-                    self.codes.append(EXIT_CODES["failed"])
+                    self.codes.append(2 if isinstance(error, UsageError) else 1)
 
     async def _one(self, runtime: Runtime, name: str) -> None:
         async with journal(self.home) as store:
