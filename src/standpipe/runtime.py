@@ -27,9 +27,10 @@ from standpipe.engines.scheduler import Scheduler
 from standpipe.engines.schedules import Schedule, read_schedules
 from standpipe.errors import ConfigError, FencedError, GivenBackError, OwnedError, UsageError
 from standpipe.ids import caller_id as name_of_caller, digest
-from standpipe.journal.ending import FINAL
 from standpipe.journal.entries import Entry, RunCreated
 from standpipe.journal.journal import Listener
+from standpipe.journal.outgrown import refuse_outgrown
+from standpipe.journal.projections import FINAL
 from standpipe.journal.store import Store
 from standpipe.journal.views import created
 from standpipe.memory.brain import Brain
@@ -176,6 +177,7 @@ class Runtime:
             async with self._engine.owning(row.id) as hold:
                 row = (await run_rows(store))[row.id]
                 if row.status not in FINAL:  # whoever owned it just now may have ended it
+                    refuse_outgrown(await store.read(row.id), self.home.tools)
                     segment = await Segment.begin(self.home, row.id, listener, hold=hold)
                     await segment.work()
         return report(await store.read(row.id), elsewhere=await blocker_rows(store))

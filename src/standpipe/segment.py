@@ -165,6 +165,8 @@ class Segment:
             await self._answered_by_going_on()
             await self._learn(upkeep)
             self.home.executor.inherit(interrupted_tree(self.journal.entries))
+            if who := cancelled(self.journal.of(CancelRequested)):  # also of a run that was killed
+                return End("cancelled", f"{who} cancelled it")
             return await self._watched()
         except BaseException as error:
             await self._gave_way(error)

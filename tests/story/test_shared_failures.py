@@ -14,6 +14,7 @@ from standpipe.gate import Gate
 from standpipe.governor.fingerprint import VERSION, Fingerprints, fingerprints
 from standpipe.governor.hosts import TOKENS_MAX, Host
 from standpipe.governor.sites import RUNS_MAX, Site
+from standpipe.journal.ending import End, closing
 from standpipe.journal.entries import BlockedRaised, Draft, Entry, InDoubt, Settled, SiteProbed
 from standpipe.journal.projections import (
     CALLS,
@@ -819,6 +820,22 @@ async def test_an_effect_in_doubt_holds_its_twins_before_anybody_is_asked_about_
     home.store.append = append
     assert isinstance(await second.call("send", to="ann"), Refused)
     assert second.executor.calls == []
+
+
+async def test_an_effect_of_a_cancelled_run_that_nobody_will_know_of_is_put_to_a_person() -> None:
+    home = Home({"send": SEND})
+    first, second = await home.run(send=[TimeoutError("the line went dead")]), await home.run()
+    await first.call("send", to="ann")
+    journal = first.gate.record.journal
+    end = closing(End("cancelled", "ann"), run=first.id, epoch=journal.epoch)
+    await journal.append(*end)
+    assert isinstance(await second.call("send", to="ann"), Refused)
+    assert second.executor.calls == []
+    [blocker] = second.asked
+    await home.answer(blocker, "yes")
+    again = await home.run(second)
+    again.turn -= 1
+    assert isinstance(await again.call("send", to="ann"), Succeeded)
 
 
 async def test_whoever_is_late_at_a_site_that_was_mended_meanwhile_may_try() -> None:

@@ -29,6 +29,7 @@ from standpipe.journal.entries import (
     ModelResponded,
     Proposed,
     Reconciled,
+    RunCreated,
     RunEnded,
     RunLost,
     SegmentEnded,
@@ -111,7 +112,7 @@ class Report(Struct, frozen=True, kw_only=True):
     run: str
     agent: str
     task: str
-    status: str  # running | done | blocked | failed | cancelled | lost
+    status: str  # queued | running | done | blocked | failed | cancelled | lost
     summary: str
     started_at: str
     ended_at: str | None
@@ -162,6 +163,8 @@ def status_of(entries: Sequence[Entry], *, alive: bool | None = None) -> str:
     status = "running"
     for entry in entries:
         match entry.body:
+            case RunCreated(queue=queue) if queue:
+                status = "queued"
             case RunEnded(status=ended):
                 return ended
             case RunLost():
@@ -262,6 +265,8 @@ def _summary(entries: Sequence[Entry], status: str, asks: Sequence[Ask]) -> str:
             return f"answered; `standpipe resume {run}` goes on"
         case "lost":
             return f"its process is gone; `standpipe resume {run}` goes on where it stopped"
+        case "queued":
+            return "waits for a worker"
         case "running":
             return _under_way(entries)
         case _:
@@ -284,7 +289,7 @@ def _under_way(entries: Sequence[Entry]) -> str:
 
 
 def _ended_at(entries: Sequence[Entry], status: str) -> str | None:
-    if status in {"running", "blocked"}:
+    if status in {"running", "blocked", "queued"}:
         return None
     ends = [entry.at for entry in entries if isinstance(entry.body, RunEnded | RunLost)]
     return ends[-1] if ends else entries[-1].at

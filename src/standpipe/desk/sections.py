@@ -34,7 +34,13 @@ from standpipe.journal.tried import times
 from standpipe.outcomes.outcome import Kind
 
 _ARGUMENT_MAX = 600
-_TONES = {"done": Tone.GOOD, "running": Tone.PLAIN, "blocked": Tone.PERSON, "cancelled": Tone.CARE}
+_TONES = {
+    "done": Tone.GOOD,
+    "running": Tone.PLAIN,
+    "queued": Tone.QUIET,
+    "blocked": Tone.PERSON,
+    "cancelled": Tone.CARE,
+}
 _RECOVERED: Mapping[str, str] = {  # what is done below the model is told by `tried`
     "Return": "the agent was told",
     "Skip": "went on without it",
@@ -148,7 +154,7 @@ def _head(report: Report) -> Row:
 
 
 def _needs(report: Report, now: str) -> tuple[Row, ...]:
-    if report.blocked_on or report.status in FINAL or report.status == "running":
+    if report.blocked_on or report.status in FINAL or report.status in {"running", "queued"}:
         return tuple(_ask(ask, report.run, now) for ask in report.blocked_on)
     what = "answered, and nobody has gone on yet" if report.status == "blocked" else report.summary
     return (Row(text=what, tone=Tone.PERSON, commands=(f"standpipe resume {report.run}",)),)

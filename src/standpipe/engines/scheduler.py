@@ -11,8 +11,7 @@ from datetime import datetime
 
 from standpipe.clock import Clock, moment
 from standpipe.engines.schedules import Last, Schedule, due_now
-from standpipe.journal.ending import FINAL
-from standpipe.journal.projections import RUNS, RunRow, read_row
+from standpipe.journal.projections import FINAL, RUNS, RunRow, read_row
 from standpipe.journal.store import Store
 
 LOOK_SECONDS = 0.5

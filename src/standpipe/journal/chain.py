@@ -20,6 +20,7 @@ from standpipe.journal.upcasters import Plain, upcast, version_of
 
 GENESIS = "0" * 64
 _KINDS = frozenset(str(body.__struct_config__.tag) for body in get_args(Body))
+_VERSIONS_NOW = {kind: version_of(kind) for kind in _KINDS}
 _ENCODER = msgspec.json.Encoder(order="sorted")
 _BODY: msgspec.json.Decoder[Body] = msgspec.json.Decoder(Body)
 _PLAIN: msgspec.json.Decoder[Plain] = msgspec.json.Decoder(dict[str, object])
@@ -78,7 +79,7 @@ def entry_of(stored: Stored) -> Entry:
 
 def is_known(stored: Stored) -> bool:
     """Return whether this version of standpipe reads the shape of an entry."""
-    return stored.kind in _KINDS and stored.v <= version_of(stored.kind)
+    return stored.v <= _VERSIONS_NOW.get(stored.kind, 0)
 
 
 def link(  # noqa: PLR0913 -- the columns of an entry, by name

@@ -26,12 +26,12 @@ from standpipe.journal.entries import (
     Settled,
 )
 from standpipe.journal.failures import Failure, failure_at, unresolved
+from standpipe.journal.projections import FINAL
 from standpipe.journal.tried import times
 from standpipe.journal.views import cancelled, open_blockers, pointed_at
 from standpipe.outcomes.outcome import Failed, Kind, Succeeded, Unknown
 from standpipe.policy.decision import Deny
 
-FINAL = frozenset({"done", "failed", "cancelled"})
 _ABOUT_FAILURES = frozenset({"failure", "wait", "in_doubt"})
 _BY_RULE = {"loop": Kind.LOOP, "no_progress": Kind.NO_PROGRESS}
 _AGAIN = "`done` was called again while the same failures were open"

@@ -35,6 +35,7 @@ from standpipe.outcomes.outcome import Failed, Succeeded, Unknown
 
 RUNS, BLOCKERS, SITES, TOOLS, CALLS, TWINS = "run", "blocker", "site", "tool", "call", "twin"
 HOSTS, HOST_SITES = "wait", "host_site"  # `wait` is what the first version called the rows of hosts
+FINAL = frozenset({"done", "failed", "cancelled"})  # statuses nobody goes on from
 _SHOWN = 200
 
 

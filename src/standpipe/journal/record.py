@@ -165,7 +165,7 @@ class Record:
         refusals = self.outlook.refusals
         view = await refusals.view(action)
         refusal = self.outlook.cancelled() or await refusals.of(action, view)
-        if refusal is None:
+        if refusal is None or refusal.asks:  # then a person has said yes to it
             if await refusals.claim(action, view):
                 return True
             refusal = await refusals.of(action, await refusals.view(action))
@@ -329,7 +329,11 @@ class Record:
         number = 1 + sum(isinstance(entry.body, Decided) for entry in story)
         situation = await self.outlook.situation(action, view)
         refusal = situation.refusal
-        if refusal is None and step.answer is not None and self._still_the_same(action):
+        if (
+            (refusal is None or refusal.asks)
+            and step.answer is not None
+            and self._still_the_same(action)
+        ):
             question = action.tool.origin == "agent"  # every word is an answer to it, also `no`
             said = Allow(step.by) if question else drafts.answered(step.answer, step.by)
             return said, [drafts.decided(action, said, number=number, by=step.by)]

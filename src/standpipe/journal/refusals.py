@@ -23,6 +23,7 @@ from standpipe.journal.drafts import asked_host, call_digest, twin_digest
 from standpipe.journal.entries import Draft, SiteProbed
 from standpipe.journal.projections import (
     CALLS,
+    FINAL,
     HOST_SITES,
     HOSTS,
     RUNS,
@@ -208,16 +209,18 @@ class Refusals:
             return None
         row = read_row(TwinRow, await self.store.row(TWINS, twin_digest(action)))
         for flight in () if row is None else row.flights:
-            if flight.action != action.id and await self._is_lost(flight):
+            if flight.action == action.id:
+                continue
+            run = read_row(RunRow, await self.store.row(RUNS, flight.run))
+            if run and run.status in FINAL:
+                return Refusal("in_doubt", _for_good(action, flight, run), asks=True)
+            if flight.lost or run is None or await self._is_lost(flight, run):
                 return Refusal("in_doubt", _twin(action, flight), flight.blocker)
         return None
 
-    async def _is_lost(self, flight: Flight) -> bool:
+    async def _is_lost(self, flight: Flight, run: RunRow) -> bool:
         """Whether nobody is waiting for its end any more."""
-        if flight.lost:
-            return True
-        run = read_row(RunRow, await self.store.row(RUNS, flight.run))
-        if run is None or flight.epoch < run.epoch:
+        if run.status != "running" or flight.epoch < run.epoch:
             return True
         return not await self.alive(run)
 
@@ -260,6 +263,13 @@ def _twin(action: Action, flight: Flight) -> str:
     return (
         f"`{action.tool.name}` to the same place may have happened in {flight.action}, and nobody knows yet; "
         f"{settle} first"
+    )
+
+
+def _for_good(action: Action, flight: Flight, run: RunRow) -> str:
+    return (
+        f"`{action.tool.name}` to the same place may have happened in {flight.action}; that run is {run.status}, "
+        f"so nobody will know"
     )
 
 

@@ -3,6 +3,8 @@
 Rule 1: a run wakes by itself after its waits, and after the last answer it waits for, whichever run was asked.
 """
 
+from datetime import datetime, timedelta
+
 from msgspec.structs import replace
 
 from standpipe.journal.entries import AnswerGiven, CancelRequested, Entry, SegmentEnded
@@ -10,6 +12,7 @@ from standpipe.journal.projections import BLOCKERS, RUNS, BlockerRow, RunRow
 from standpipe.journal.rows import Rows, added
 
 _BY_THE_CLOCK = "wait"
+_LOOK_SECONDS = 60
 
 
 def wake(entry: Entry, rows: Rows) -> None:
@@ -44,9 +47,17 @@ def _when(questions: list[BlockerRow | None], now: str) -> str:
     """Return when the last of them is out of the way; an empty text if only a person knows."""
     times = [now] if questions else [""]
     for question in questions:
-        if question is None or question.answer is not None:
+        if question is None:  # what another run has in the air: look again later
+            times.append(_later(now))
+            continue
+        if question.answer is not None:
             continue
         if question.kind != _BY_THE_CLOCK:
             return ""
         times.append(question.expires_at)
     return max(times)
+
+
+def _later(now: str) -> str:
+    then = datetime.fromisoformat(now) + timedelta(seconds=_LOOK_SECONDS)
+    return then.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -36,6 +36,7 @@ class Refusal(Struct, frozen=True):
     seconds: float = 0.0
     site: str = ""  # and the kind of failure there, where a site refuses it
     kind: str = ""
+    asks: bool = False  # nothing else will clear it: a person may
 
 
 def nothing_found(_: object) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """What is used up, and what is known to be broken, is not tried again."""
 
 from standpipe.actions import Action
-from standpipe.policy.decision import Decision, Deny
+from standpipe.policy.decision import Ask, Decision, Deny
 from standpipe.policy.situation import Situation
 
 _ENDS = frozenset({"done", "blocked", "ask_human"})
@@ -14,5 +14,7 @@ def rule(action: Action, situation: Situation) -> Decision | None:
     if situation.over_budget and action.tool.origin != "agent":
         return Deny("budget", situation.over_budget)
     if refusal := situation.refusal:
+        if refusal.asks:
+            return Ask(refusal.rule, refusal.reason)
         return Deny(refusal.rule, refusal.reason)
     return None
