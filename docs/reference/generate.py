@@ -18,16 +18,16 @@ from msgspec.structs import FieldInfo, fields
 from standpipe.actions import Tool
 from standpipe.cli.commands.run import EXIT_CODES
 from standpipe.cli.parser import COMMANDS, overview, parse
-from standpipe.settings import Settings
 from standpipe.desk.report import Report
 from standpipe.execution.manifests import tools_of
 from standpipe.governor.recovery import TABLE, Row, Step
 from standpipe.governor.sites import HOST_WIDE, MODEL_CAUSED, TRANSIENT
 from standpipe.journal.causes import helps
 from standpipe.journal.entries import Body
+from standpipe.opening import BUILTIN
 from standpipe.outcomes.outcome import Kind
 from standpipe.policy.rulebook import RULES
-from standpipe.runtime import BUILTIN
+from standpipe.settings import Settings
 from standpipe.tools.agent import TOOLS
 
 Struct = type[msgspec.Struct]
@@ -133,12 +133,16 @@ def _help(name: str) -> str:
 
 def _section(name: str) -> object:
     found = next(field.type for field in fields(Settings) if field.name == name)
-    return typing.get_args(found)[1] if typing.get_args(found) else found
+    inner = typing.get_args(found)
+    if not inner:
+        return found
+    return inner[0] if typing.get_origin(found) is tuple else inner[1]
 
 
 def _is_table(field: FieldInfo) -> bool:
     kind = inspect.type_info(field.type)
     inner = kind.value_type if isinstance(kind, inspect.DictType) else kind
+    inner = kind.item_type if isinstance(kind, inspect.VarTupleType) else inner
     return isinstance(inner, inspect.StructType)
 
 

@@ -77,7 +77,6 @@ class Gate:
         """Find out what an attempt nobody saw the end of came to; then return what may happen next."""
         match step := self.record.next(action):
             case Reconcile(attempt) if await self.record.hold_off(action):
-                await self.record.doubts.let_it_arrive(action)
                 found = await self.verify(action)
                 await self.record.doubts.verified(
                     action, attempt, found, await self.executor.left_over()
@@ -89,6 +88,8 @@ class Gate:
                 await self.record.doubts.answered(
                     action, said, found, await self.executor.left_over()
                 )
+            case Repeat():  # begun by another process: is the run still ours?
+                await self.record.journal.refresh()
             case LeaveOut(by):
                 await self.record.leave_out(action, by)
             case _:

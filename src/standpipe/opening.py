@@ -4,12 +4,15 @@ Rule 1: opening a journal to read it loads nothing else, and no database client 
 Rule 2: redaction is handed on as an argument; whoever comes in by a tool or a person passes it.
 """
 
+import asyncio
 import os
 import platform
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -21,11 +24,13 @@ from standpipe.engines.inline import InlineEngine
 from standpipe.engines.leases import LeaseOwnership, Leasing
 from standpipe.engines.locks import LockOwnership
 from standpipe.engines.port import Engine
-from standpipe.errors import ConfigError
+from standpipe.errors import ConfigError, UsageError
 from standpipe.execution.executor import Executor
 from standpipe.execution.pool import Home, Pool
 from standpipe.execution.workspace import Workspace
+from standpipe.journal.archive import archive, ripe
 from standpipe.journal.projections import RunRow
+from standpipe.journal.snapshot import PortSnapshot, Snapshot, Tombstone
 from standpipe.journal.store import Store
 from standpipe.memory.upkeep import Upkeep
 from standpipe.security.credentials import Credentials
@@ -34,6 +39,9 @@ from standpipe.security.preflight import refuse_unusable
 from standpipe.security.secrets import Masker
 from standpipe.segment import OpenHome
 from standpipe.settings import SETTINGS, Settings
+from standpipe.stores.file.holding import Holding, alone
+from standpipe.stores.retention import bury
+from standpipe.stores.snapshot import SqliteSnapshot
 from standpipe.stores.sqlite import SqliteStore
 from standpipe.tools.agent import TOOLS
 from standpipe.tools.overrides import for_tools, sections
@@ -59,6 +67,79 @@ def open_store(home: Path, *, create: bool = False) -> Store:
         path = home / STATE_FOLDER / "journal.db"
         return SqliteStore(path, SystemClock(), create=create, secret=secret)
     return SqliteStore(home / STATE_FOLDER / "journal.db", SystemClock(), create=create)
+
+
+def open_snapshot(home: Path) -> Snapshot:
+    """Look at the journal of a home as it lies there; a journal in a file is not even migrated.
+
+    Raises:
+        NotFoundError: nothing ran in this home yet.
+    """
+    if _in_a_database(home):
+        return PortSnapshot(open_store(home))
+    return SqliteSnapshot(home / STATE_FOLDER / "journal.db")
+
+
+async def archive_runs(home: Path, *, before: str, at: str) -> Sequence[Tombstone]:
+    """Put runs that ended before a time into archives, and take them out of the journal.
+
+    Raises:
+        UsageError: the journal is in a database, where nobody of ours may delete.
+    """
+    if _in_a_database(home):
+        raise UsageError(
+            "a journal in PostgreSQL is not archived: its roles may delete nothing",
+            hint="`standpipe journal export` copies it; pg_dump backs it up",
+        )
+    await _schema_version(home)  # where nothing ran yet, that is said before anything is made
+    state, locks = home / STATE_FOLDER, home / STATE_FOLDER / "locks"
+    journal, secret = state / "journal.db", journal_secret(load_settings(home))
+    locks.mkdir(exist_ok=True)
+    with closing(Holding(journal)), alone(locks / "archive.lock", wait=True):
+        snapshot = SqliteSnapshot(journal)
+        try:
+            over = await ripe(snapshot, before=before)
+            stones = await archive(snapshot, over, state / "archive", at=at, secret=secret)
+            return bury(journal, stones)
+        finally:
+            await snapshot.close()
+
+
+class Migration(NamedTuple):
+    """The versions of a schema: what was found, and what is there now."""
+
+    before: int
+    after: int
+
+
+async def migrate_journal(home: Path) -> Migration:
+    """Bring the journal of a home to the schema of this version."""
+    if _in_a_database(home):
+        from standpipe.stores.postgres import migrate  # noqa: PLC0415 -- the extra `postgres`
+
+        settings = load_settings(home)
+        done = await migrate(database_url(settings))
+        if settings.engine.kind == "dbos":
+            from standpipe.engines import turns  # noqa: PLC0415 -- the extra `cluster`
+
+            await asyncio.to_thread(turns.migrate, database_url(settings))
+        return Migration(done.before, done.after)
+    before = await _schema_version(home)
+    await open_store(home).close()  # a journal in a file is migrated as it is opened
+    return Migration(before, await _schema_version(home))
+
+
+def _in_a_database(home: Path) -> bool:
+    text = (home / SETTINGS).read_text(errors="replace")
+    return "postgres" in text and load_settings(home).journal.store == "postgres"
+
+
+async def _schema_version(home: Path) -> int:
+    snapshot = SqliteSnapshot(home / STATE_FOLDER / "journal.db")
+    try:
+        return await snapshot.version()
+    finally:
+        await snapshot.close()
 
 
 def journal_secret(settings: Settings) -> bytes:
@@ -93,8 +174,13 @@ def database_url(settings: Settings) -> str:
     raise ConfigError(f"{place}: the secret `{name}` is not set in the environment", hint=hint)
 
 
+def name_in_database(home: Path, settings: Settings) -> str:
+    """Return what a home is called in its database."""
+    return settings.journal.home or home.name
+
+
 def _database(home: Path, settings: Settings, *, create: bool, secret: bytes) -> Store:
-    url, name = database_url(settings), settings.journal.home or home.name
+    url, name = database_url(settings), name_in_database(home, settings)
     try:
         from standpipe.stores.postgres import PostgresStore  # noqa: PLC0415 -- the extra `postgres`
     except ImportError:
@@ -113,12 +199,20 @@ async def looked_after(store: Store) -> Alive:
 
 def engine_of(home: OpenHome) -> Engine:
     """Return who says which run is worked on, when, and by whom."""
-    if isinstance(home.store, Leasing):
-        host = platform.node()
-        owners = LeaseOwnership(home.store, worker=home.worker, host=host, clock=home.clock)
+    if not isinstance(home.store, Leasing):
+        locks = LockOwnership(home.folder / STATE_FOLDER / "locks", worker=home.worker)
+        return InlineEngine(home.store, locks, clock=home.clock)
+    host = platform.node()
+    owners = LeaseOwnership(home.store, worker=home.worker, host=host, clock=home.clock)
+    if home.settings.engine.kind == "inline":
         return InlineEngine(home.store, owners, clock=home.clock)
-    locks = LockOwnership(home.folder / STATE_FOLDER / "locks", worker=home.worker)
-    return InlineEngine(home.store, locks, clock=home.clock)
+    from standpipe.engines.dbos import DbosEngine  # noqa: PLC0415 -- the extra `cluster`
+    from standpipe.engines.turns import Turns  # noqa: PLC0415 -- as above
+
+    name = name_in_database(home.folder, home.settings)
+    turns = Turns(url=database_url(home.settings), home=name, worker=home.worker)
+    queues = home.settings.queues
+    return DbosEngine(home.store, owners, turns=turns, clock=home.clock, queues=queues)
 
 
 def opened_home(folder: Path, *, model: str | None, clock: Clock, version: str) -> OpenHome:

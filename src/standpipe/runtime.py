@@ -34,6 +34,7 @@ from standpipe.journal.projections import FINAL
 from standpipe.journal.store import Store
 from standpipe.journal.views import created
 from standpipe.memory.brain import Brain
+from standpipe.memory.tasks import TaskFile
 from standpipe.memory.upkeep import Upkeep, acceptance_of, goal_of
 from standpipe.opening import engine_of, opened_home
 from standpipe.segment import OpenHome, Segment
@@ -232,8 +233,10 @@ class Runtime:
         if not self._brain_is_readable:
             self._brain_is_readable = bool(Brain.open(home.folder).boot())
         self._check_scope(scope)
-        number = await home.store.number("task")
-        file = upkeep.task(typed, number=number, now=home.clock.now())
+        file = await self._left_behind(typed, asked.caller_id)
+        if file is None:
+            number = await home.store.number("task")
+            file = upkeep.task(typed, number=number, now=home.clock.now())
         narrowed = tuple(scope) if scope else file.task.tools or None
         self._check_scope(narrowed)
         body = replace(
@@ -252,6 +255,13 @@ class Runtime:
             upkeep.withdraw(body.task_id, won.task_id, now=home.clock.now())
             _must_ask_for(won.task, body.task, body.caller_id, run)
         return run
+
+    async def _left_behind(self, typed: str, caller_id: str) -> TaskFile | None:
+        """Return the task that a killed process made for this `caller_id`, if one did."""
+        if not caller_id:
+            return None
+        taken = {row.task_id for row in (await run_rows(self.home.store)).values()}
+        return Upkeep(self.home.folder).left_behind(typed.strip(), taken)
 
     def _check_scope(self, scope: Sequence[str] | None) -> None:
         if self.home.tools:  # whoever only submits has started none

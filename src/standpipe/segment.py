@@ -83,8 +83,8 @@ class OpenHome:
     model: str | None
     worker: str
     version: str
-    journal_secret: bytes
     alive: Callable[[RunRow], Awaitable[bool]]
+    journal_secret: bytes = b""
     tools: Mapping[str, Tool] = field(default_factory=dict[str, Tool])
     agents: dict[str, AgentTools] = field(default_factory=dict[str, AgentTools])
     at_work: set[str] = field(default_factory=set[str])
@@ -207,8 +207,12 @@ class Segment:
         """Return once the run is cancelled and nothing is under way that is to keep its outcome."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            with suppress(StandpipeError):  # whoever writes next will find out
+            try:
                 await self.journal.refresh()
+            except FencedError:
+                raise  # somebody else works on it: at once, not at the next entry
+            except StandpipeError:
+                continue  # the journal is away; whoever writes next will find out
             said = [e.body for e in self.journal.of(CancelRequested)]
             now = any(isinstance(body, CancelRequested) and body.now for body in said)
             if (who := cancelled(self.journal.of(CancelRequested))) and (

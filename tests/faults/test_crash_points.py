@@ -332,7 +332,6 @@ async def test_a_run_taken_over_in_the_middle_of_an_effect_is_given_back_and_nev
     await check(story, expected)
 
 
-@pytest.mark.xfail(strict=True, reason="the task file of the first attempt stays in open/")
 async def test_a_run_killed_before_its_run_is_written_leaves_no_second_task(folder: Path) -> None:
     story = Story(home=folder / "agent")
     await story.killed_at(1)
@@ -341,7 +340,6 @@ async def test_a_run_killed_before_its_run_is_written_leaves_no_second_task(fold
     assert [file.status for file in Tasks(story.home).listed(*Status).tasks] == [Status.DONE]
 
 
-@pytest.mark.xfail(strict=True, reason="`desk.changes` adds up what is told twice")
 async def test_a_change_that_is_told_again_after_a_kill_is_one_change(folder: Path) -> None:
     story = Story(home=folder / "agent")
     await story.to_the_end()

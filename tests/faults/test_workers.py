@@ -467,6 +467,32 @@ async def test_tools_that_cannot_be_loaded_are_named_with_file_and_line(
     assert await until(has_no_children)
 
 
+@pytest.mark.parametrize(("killed", "loads"), [(2, True), (3, False)])
+async def test_a_worker_that_is_killed_while_it_loads_is_started_again_and_not_for_ever(
+    killed: int, loads: bool, home: Path
+) -> None:
+    starts = home / "starts"
+    text = f"""
+import os, signal
+from pathlib import Path
+
+started = Path({str(starts)!r})
+started.write_text(started.read_text() + "x" if started.exists() else "x")
+if len(started.read_text()) <= {killed}:
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    (home / "tools.py").write_text(text)
+    bench = Bench(home)
+    if loads:
+        await bench.executor.start()
+    else:
+        with pytest.raises(ConfigError, match="ended with code -9"):
+            await bench.executor.start()
+    assert starts.read_text() == "xxx"
+    await bench.executor.close()
+    assert await until(has_no_children)
+
+
 async def test_a_change_of_tools_py_does_not_reach_a_run_under_way(home: Path) -> None:
     async with working(home) as bench:
         (home / "tools.py").write_text("raise SystemExit(1)")

@@ -278,6 +278,38 @@ def _boot(parser: ArgumentParser) -> None:
     _reading(parser)
 
 
+def _verify(parser: ArgumentParser) -> None:
+    what = "an export to check instead of the journal of a home, `-` for stdin; may be compressed"
+    _some_run(parser)
+    parser.add_argument("--file", metavar="F", help=what)
+    _reading(parser)
+
+
+def _export(parser: ArgumentParser) -> None:
+    what = "only runs with an entry since then, each of them whole, so that it still verifies alone"
+    _some_run(parser)
+    parser.add_argument("--since", metavar="TIME", help=what)
+    _home(parser)
+
+
+def _archive(parser: ArgumentParser) -> None:
+    what = "days since the end of a run (default: keep_days of [journal])"
+    parser.add_argument("--older-than", metavar="DAYS", type=_days, help=what)
+    _reading(parser)
+
+
+def _days(text: str) -> int:
+    days = int(text)
+    if days < 0:
+        raise ValueError
+    return days
+
+
+def _some_run(parser: ArgumentParser) -> None:
+    what = "its id, a prefix of it, or the caller's --id; without it the whole journal"
+    parser.add_argument("run", nargs="?", metavar="RUN", help=what)
+
+
 def _demo(parser: ArgumentParser) -> None:
     parser.add_argument("--keep", metavar="DIR", help="leave everything the demo wrote in DIR")
 
@@ -330,6 +362,12 @@ COMMANDS: Mapping[str, Command] = {
                                  "standpipe failures classify < lines.jsonl", _classify),
     "memory boot": Command(f"{_COMMANDS}.upkeep:boot", "print exactly what a session would load",
                            "standpipe memory boot --budget 4000", _boot),
-    "journal verify": Command(f"{_COMMANDS}.upkeep:verify", "check every link of the journal: 0 whole, 1 broken",
-                              "standpipe journal verify", _reading),
+    "journal verify": Command(f"{_COMMANDS}.journal:verify", "check every link of the journal: 0 whole, 1 broken",
+                              "standpipe journal verify --file journal.jsonl", _verify),
+    "journal export": Command(f"{_COMMANDS}.journal:export", "write the journal to stdout as JSON Lines that verify alone",
+                              "standpipe journal export > journal.jsonl", _export),
+    "journal archive": Command(f"{_COMMANDS}.journal:archive", "put runs that ended long ago into .standpipe/archive/",
+                               "standpipe journal archive --older-than 90", _archive),
+    "journal migrate": Command(f"{_COMMANDS}.journal:migrate", "bring the journal to the schema of this version",
+                               "standpipe journal migrate", _home),
 }  # fmt: skip

@@ -103,11 +103,17 @@ def _nets(entries: Iterable[Entry]) -> dict[str, _Net]:
             case Settled(changes=changes) | Reconciled(changes=changes) | Restored(changes=changes):
                 for change in changes:
                     known = nets.get(change.path)
+                    if known and _ends_alike(known.change, change):
+                        continue  # told before its process was killed, and again after
                     joined = _joined(known.change, change) if known else change
                     nets[change.path] = _Net(joined, why.get(entry.action, ""), entry.action)
             case _:
                 pass
     return dict(sorted(nets.items()))
+
+
+def _ends_alike(first: Change, then: Change) -> bool:
+    return (first.after, first.mode_after) == (then.after, then.mode_after)
 
 
 def _joined(first: Change, then: Change) -> Change:

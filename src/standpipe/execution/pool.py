@@ -38,12 +38,17 @@ from standpipe.execution.hosts import touches
 GRACE_SECONDS = 2.0
 WORKERS_MAX = 8
 _START_SECONDS = 60.0
+_KILLED_MAX = 2  # starts that a signal may end, before it is the fault of the tools
 _KILL_SECONDS = 0.7  # after which the keeper itself is killed
 _STDERR_TAIL_BYTES = 4_096
 _SOURCE_BYTES_MAX = 1024 * 1024
 # `-P`: the current folder is the home, and a `json.py` there must not replace the real one.
 _COMMAND = (sys.executable, "-P", "-m", "standpipe.execution.keeper")
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "TMPDIR")
+
+
+class _KilledError(ConfigError):
+    """A signal ended a worker before it had loaded its tools."""
 
 
 class Home(Struct, frozen=True, kw_only=True):
@@ -167,6 +172,13 @@ class Pool:
         return await self._start_one(self._init)
 
     async def _start_one(self, init: Init) -> "_Worker":
+        """Start a worker; one that somebody killed while it loaded had no part in that."""
+        for _ in range(_KILLED_MAX):
+            with contextlib.suppress(_KilledError):
+                return await self._started(init)
+        return await self._started(init)
+
+    async def _started(self, init: Init) -> "_Worker":
         worker = await _Worker.spawn(self._home)
         self._all.add(worker)
         try:
@@ -180,7 +192,8 @@ class Pool:
             ) from None
         except (EOFError, ConnectionError, ValueError):
             code = await self._end(worker)
-            raise ConfigError(
+            kind = _KilledError if code < 0 else ConfigError
+            raise kind(
                 f"{_place(init)}: its worker ended with code {code} while loading it",
                 hint=f"its last words: {worker.stderr_tail.strip()[-500:] or 'none'}",
             ) from None

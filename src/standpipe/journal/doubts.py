@@ -60,12 +60,11 @@ class Doubts:
             action, said.attempt, verdict, by=said.by, value=receipt or None, changes=changes
         )
 
-    async def let_it_arrive(self, action: Action) -> None:
-        """Give the other side the time it needs before `verify` may be believed."""
+    def seconds_left(self, action: Action) -> float:
+        """Return how long the other side has yet, before `verify` may be believed."""
         intended = [e.at for e in self.journal.story(action.id) if isinstance(e.body, Intended)]
         since = (self.clock.now() - moment(intended[-1])).total_seconds()
-        if (left := action.tool.verify_after_seconds - since) > 0:
-            await self.clock.sleep(left)
+        return action.tool.verify_after_seconds - since
 
     async def _reconcile(
         self, action: Action, attempt: int, verdict: Verdict, *, by: str,

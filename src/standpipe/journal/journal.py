@@ -8,6 +8,7 @@ Rule 3: whoever wants to tell people what happens listens here; listeners see on
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from standpipe.errors import FencedError
 from standpipe.journal.entries import Body, Draft, Entry
 from standpipe.journal.states import State, step
 from standpipe.journal.store import Seen, Store
@@ -33,6 +34,11 @@ class Journal:
         after = self.entries[-1].seq if self.entries else 0
         for entry in await self.store.read(self.run, after):
             self._take(entry)
+        if self.entries and self.entries[-1].epoch > self.epoch:
+            raise FencedError(
+                f"run `{self.run}` is at epoch {self.entries[-1].epoch}, this process at {self.epoch}",
+                hint="another process went on with it; this one stops",
+            )
         return self.entries
 
     async def append(self, *drafts: Draft, seen: Seen | None = None) -> None:

@@ -36,6 +36,7 @@ from standpipe.journal.store import Seen
 from standpipe.journal.views import (
     Decide,
     LeaveOut,
+    Reconcile,
     Repeat,
     Step,
     Tell,
@@ -258,12 +259,17 @@ class Record:
         seconds = (await self.outlook.refusals.view(action)).pause_seconds
         if story and (at := tried_again_at(story[-1])):
             seconds = max(seconds, (at - self.clock.now()).total_seconds())
+        why = "the other side asked for a pause"
+        if story and isinstance(self.next(action), Reconcile):
+            arrives = self.doubts.seconds_left(action)
+            why = "it cannot be asked yet whether it happened" if arrives > seconds else why
+            seconds = max(seconds, arrives)
         if await self.wait(seconds, action):
             left = (await self.outlook.refusals.view(action)).pause_seconds if seconds > 0 else 0.0
             return left <= 0 or await self.hold_off(action)  # it was asked for more meanwhile
         waiting = open_blockers(self.journal.entries).values()
         if all(body.action != action.id for body in waiting):
-            why = f"the other side asked for a pause of {seconds:.0f} s"
+            why = f"{why}, for another {seconds:.0f} s"
             failed = Failed(Kind.RATE_LIMITED, why)
             await self.journal.append(
                 await raised(self.journal, self.clock, action, failed, Wait(why, seconds))

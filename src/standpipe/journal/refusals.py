@@ -253,7 +253,7 @@ def _hosts(action: Action, tool: ToolRow) -> tuple[str, ...]:
 
 def _said(site: Site) -> str:
     what = f"`{site.tool}`" if site.tool else f"{site.host}, whichever tool asks it,"
-    times = "once" if site.count == 1 else f"{site.count} times the same way"
+    times = "once" if site.count <= 1 else f"{site.count} times the same way"
     until = f"somebody answers {site.blocker}" if site.blocker else "its code is changed"
     return f"{what} failed {times} ({site.kind}: {_short(site.message)}) and is not tried again until {until}"
 

@@ -3,7 +3,7 @@
 Rule 1: everything here can be done again after a kill and then does nothing new.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ _FOLDERS: Mapping[str, Status] = {
 _NO_LESSON = {Kind.CHECKLIST, Kind.GAVE_UP, Kind.DENIED, Kind.UNKNOWN_TOOL}
 _TASK_BYTES = 256 * 1024
 _TITLE = 80
+_OPERATOR = "operator"
 _PATH_MAX = 1_000
 _SHOWN = 5
 
@@ -72,8 +73,19 @@ class Upkeep:
         _check_words(text)
         first = text.splitlines()[0]
         title = first if len(first) <= _TITLE else f"{first[:_TITLE]}…"
-        new = Task(id="", title=title, goal=text, origin="operator")
+        new = Task(id="", title=title, goal=text, origin=_OPERATOR)
         return tasks.add(new, number=number, now=now)
+
+    def left_behind(self, goal: str, taken: Collection[str]) -> TaskFile | None:
+        """Return the open task of these words that no run has `taken`: its process was killed before."""
+        for file in Tasks(self.home).listed(Status.OPEN).tasks:
+            if (
+                file.task.goal == goal
+                and file.task.origin == _OPERATOR
+                and file.task.id not in taken
+            ):
+                return file
+        return None
 
     def goal_meant(self, typed: str) -> str:
         """Return what a task asks for, without making anything of the words a person typed."""

@@ -1,16 +1,13 @@
-"""`memory boot` and `journal verify`: what a session would load, and whether the record is whole."""
+"""`memory boot`: what a session would load."""
 
 import asyncio
 from argparse import Namespace
 from pathlib import Path
 
-from standpipe.cli.runs import asked
-from standpipe.cli.terminal import as_json, show
+from standpipe.cli.terminal import as_json
 from standpipe.config import find_home
 from standpipe.desk.inert import inert
-from standpipe.desk.sentences import Tone
 from standpipe.errors import NotFoundError
-from standpipe.journal.verify import verify as verify_store
 from standpipe.memory.pack import BUDGET_TOKENS, Pack
 from standpipe.memory.upkeep import Upkeep
 from standpipe.opening import open_store
@@ -37,17 +34,3 @@ async def _pack(home: Path, budget_tokens: int) -> Pack:
         return await Upkeep(home).pack(store, budget_tokens=budget_tokens)
     finally:
         await store.close()
-
-
-def verify(options: Namespace) -> int:
-    """Check every link; 0 is whole, 1 is broken."""
-    found = asked(options.home, verify_store)
-    if options.json:
-        print(as_json({"whole": found.whole, "streams": found.streams, "entries": found.entries,
-                       "broken": found.broken}))  # fmt: skip
-        return 0 if found.whole else 1
-    word = "whole" if found.whole else "BROKEN"
-    tone = Tone.GOOD if found.whole else Tone.BAD
-    show([(f"journal {word}: {found.entries} entries checked", tone)])
-    show((f"  {inert(line)}", Tone.BAD) for line in found.broken)
-    return 0 if found.whole else 1

@@ -1,0 +1,47 @@
+"""Real runs, real kills: nothing happens twice, nothing gets lost, no run fails, and the journal stays whole.
+
+The long form, with its figures, is `benchmarks/chaos.py`; this is the same harness with a few kills.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHAOS = Path(__file__).parents[2] / "benchmarks" / "chaos.py"
+BROKEN = ("duplicates", "lost", "failed", "asked", "unreal", "broken")
+
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX"),
+]
+
+
+def test_runs_that_are_killed_again_and_again_do_everything_once(tmp_path: Path) -> None:
+    seed = int(os.environ.get("CHAOS_SEED", "") or random.SystemRandom().randrange(1_000_000))
+    told = tmp_path / "told.json"
+    words = [
+        "--ways",
+        "run",
+        "--kills",
+        "5",
+        "--every",
+        "0.6",
+        "--short",
+        "--alone",
+        "--seed",
+        str(seed),
+    ]
+    done = subprocess.run(
+        [sys.executable, CHAOS, *words, "--json", told],
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    said = f"CHAOS_SEED={seed}\n{done.stdout}\n{done.stderr}"
+    assert told.exists(), said
+    found = json.loads(told.read_text())
+    assert {name: found[name] for name in BROKEN} == {name: [] for name in BROKEN}, said
+    assert done.returncode == 0, said
