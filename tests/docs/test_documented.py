@@ -80,10 +80,11 @@ def builtin_tools() -> dict[str, Tool]:
 def settings() -> Iterator[tuple[str, str]]:
     """Yield every table of standpipe.toml with every key of it."""
     for field in msgspec.structs.fields(Settings):
-        kind = get_args(field.type)[-1] if get_args(field.type) else field.type
-        if inspect.isclass(kind) and issubclass(kind, msgspec.Struct):
+        kinds = [each for each in (field.type, *get_args(field.type)) if inspect.isclass(each)]
+        tables = [kind for kind in kinds if issubclass(kind, msgspec.Struct)]
+        for kind in tables:
             yield from ((field.name, each.encode_name) for each in msgspec.structs.fields(kind))
-        else:
+        if not tables:
             yield "", field.encode_name
 
 
@@ -121,7 +122,7 @@ def test_every_setting_is_explained(table: str, key: str) -> None:
     title = next(
         line.removeprefix("## ")
         for line in written("docs/reference/settings.md").splitlines()
-        if line.startswith(("## [" + table, "## At the top")[not table])
+        if line.startswith(("## [" + table, "## [[" + table) if table else "## At the top")
     )
     assert f"- `{key}`" in section("docs/reference/settings.md", title)
 

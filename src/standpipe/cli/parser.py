@@ -289,6 +289,9 @@ def _export(parser: ArgumentParser) -> None:
     what = "only runs with an entry since then, each of them whole, so that it still verifies alone"
     _some_run(parser)
     parser.add_argument("--since", metavar="TIME", help=what)
+    parser.add_argument(
+        "--json", action="store_true", help="taken like everywhere: it is JSON Lines"
+    )
     _home(parser)
 
 
@@ -369,5 +372,5 @@ COMMANDS: Mapping[str, Command] = {
     "journal archive": Command(f"{_COMMANDS}.journal:archive", "put runs that ended long ago into .standpipe/archive/",
                                "standpipe journal archive --older-than 90", _archive),
     "journal migrate": Command(f"{_COMMANDS}.journal:migrate", "bring the journal to the schema of this version",
-                               "standpipe journal migrate", _home),
+                               "standpipe journal migrate", _reading),
 }  # fmt: skip

@@ -75,6 +75,9 @@ def archive(options: Namespace) -> int:
 def migrate(options: Namespace) -> int:
     """Bring the tables of the journal to the schema of this version."""
     done = asyncio.run(migrate_journal(find_home(options.home)))
+    if options.json:
+        print(as_json(done._asdict()))
+        return 0
     if done.before == done.after:
         show([(f"the journal has schema {done.after}; there is nothing to do", Tone.GOOD)])
     else:
