@@ -112,18 +112,27 @@ class Migration(NamedTuple):
     after: int
 
 
-async def migrate_journal(home: Path) -> Migration:
-    """Bring the journal of a home to the schema of this version."""
+async def migrate_journal(home: Path, *, worker: str = "") -> Migration:
+    """Bring the journal of a home to the schema of this version.
+
+    worker: a role of the database that is given what workers need.
+
+    Raises:
+        UsageError: there are no roles where the journal is a file.
+    """
     if _in_a_database(home):
         from standpipe.stores.postgres import migrate  # noqa: PLC0415 -- the extra `postgres`
 
         settings = load_settings(home)
-        done = await migrate(database_url(settings))
+        done = await migrate(database_url(settings), worker=worker)
         if settings.engine.kind == "dbos":
             from standpipe.engines import turns  # noqa: PLC0415 -- the extra `cluster`
 
-            await asyncio.to_thread(turns.migrate, database_url(settings))
+            await asyncio.to_thread(turns.migrate, database_url(settings), role=worker)
         return Migration(done.before, done.after)
+    if worker:
+        hint = 'leave --worker out, or write [journal] store = "postgres"'
+        raise UsageError("a journal in a file has no roles", hint=hint)
     before = await _schema_version(home)
     await open_store(home).close()  # a journal in a file is migrated as it is opened
     return Migration(before, await _schema_version(home))

@@ -301,6 +301,12 @@ def _archive(parser: ArgumentParser) -> None:
     _reading(parser)
 
 
+def _migrate(parser: ArgumentParser) -> None:
+    what = "a role of PostgreSQL that is given what workers need, and nothing more"
+    parser.add_argument("--worker", metavar="ROLE", default="", help=what)
+    _reading(parser)
+
+
 def _days(text: str) -> int:
     days = int(text)
     if days < 0:
@@ -372,5 +378,5 @@ COMMANDS: Mapping[str, Command] = {
     "journal archive": Command(f"{_COMMANDS}.journal:archive", "put runs that ended long ago into .standpipe/archive/",
                                "standpipe journal archive --older-than 90", _archive),
     "journal migrate": Command(f"{_COMMANDS}.journal:migrate", "bring the journal to the schema of this version",
-                               "standpipe journal migrate", _reading),
+                               "standpipe journal migrate", _migrate),
 }  # fmt: skip

@@ -74,7 +74,7 @@ def archive(options: Namespace) -> int:
 
 def migrate(options: Namespace) -> int:
     """Bring the tables of the journal to the schema of this version."""
-    done = asyncio.run(migrate_journal(find_home(options.home)))
+    done = asyncio.run(migrate_journal(find_home(options.home), worker=options.worker))
     if options.json:
         print(as_json(done._asdict()))
         return 0
