@@ -36,6 +36,9 @@ bench: $(VENV)/.developer
 	$(BIN)/python benchmarks/loops.py
 	$(BIN)/python benchmarks/fingerprint.py
 	$(BIN)/python benchmarks/failures.py --quick
+	$(BIN)/python benchmarks/journal.py --quick
+	$(BIN)/python benchmarks/runs.py
+	$(BIN)/python benchmarks/chaos.py --kills 20 --alone
 
 docs: $(VENV)/.developer
 	$(BIN)/cog -r README.md ARCHITECTURE.md docs/failures.md docs/reference/*.md

@@ -109,7 +109,9 @@ def ask(runtime: Runtime) -> Ask:
     ) -> Run:
         runtime.home.model = model
         failures = msgspec.structs.replace(
-            runtime.home.settings.failures, model_seconds=model_seconds, fallback_models=tuple(fallbacks)
+            runtime.home.settings.failures,
+            model_seconds=model_seconds,
+            fallback_models=tuple(fallbacks),
         )
         runtime.home.settings = msgspec.structs.replace(runtime.home.settings, failures=failures)
         runtime.home.clock = FakeClock(

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from standpipe import config
+from standpipe import settings
 from standpipe.actions import Effect, Tool
 from standpipe.errors import UsageError
 from standpipe.execution import tools
@@ -228,4 +228,4 @@ def test_a_tool_of_the_home_knows_its_line() -> None:
 
 
 def test_code_and_settings_have_the_same_limits() -> None:
-    assert (tools.DAY_SECONDS, tools.SAME_WAY_MAX) == (config.DAY_SECONDS, config.SAME_WAY_MAX)
+    assert (tools.DAY_SECONDS, tools.SAME_WAY_MAX) == (settings.DAY_SECONDS, settings.SAME_WAY_MAX)
