@@ -10,6 +10,7 @@ import asyncio
 import logging
 import re
 import secrets
+import time
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ _SHAPE = "1"  # of what a turn holds: every release that writes this one may tak
 _SEGMENT = "segment"
 _CONNECTIONS = 5
 _LOCK = 0x53545051  # "STPQ"
+_LOCK_SECONDS = 0.1
 _DAY_SECONDS = 86_400
 _ATTEMPTS_MAX = 1_000_000_000  # the journal counts attempts
 _PRIORITY_MIDDLE = 2**30  # there the smallest number comes first, and none is below 1
@@ -257,11 +259,16 @@ def migrate(url: str, *, role: str = "") -> None:
 
 
 def _make(url: str) -> None:
-    """Make the tables where there are none at all; workers that start together wait for the one that does."""
+    """Make the tables where there are none at all; workers that start together wait for the one that does.
+
+    They ask again and again: a session that waits inside a statement would hold up the indexes DBOS makes
+    `concurrently`, and those the lock.
+    """
     import psycopg
 
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("select pg_advisory_lock(%s)", [_LOCK])
+        while connection.execute("select pg_try_advisory_lock(%s)", [_LOCK]).fetchone() != (True,):
+            time.sleep(_LOCK_SECONDS)  # noqa: TID251 -- in a thread of its own, for another process
         row = connection.execute("select to_regnamespace(%s)", [SCHEMA]).fetchone()
         if row == (None,):
             migrate(url)

@@ -17,6 +17,7 @@ from standpipe.errors import BrokenJournalError, JournalError, NotFoundError
 from standpipe.journal.chain import Stored
 from standpipe.journal.seals import Seal
 from standpipe.journal.snapshot import Head, Tombstone
+from standpipe.stores.file import schema
 from standpipe.stores.retention import BURIED
 
 BATCH = 1000
@@ -120,7 +121,7 @@ def _reading(path: Path) -> sqlite3.Connection:
         )
         try:
             db.execute("begin")
-            db.execute("select count(*) from sqlite_master").fetchone()
+            [tables] = db.execute("select count(*) from sqlite_master").fetchone()
         except sqlite3.OperationalError:
             db.close()
             if log.exists() and log.stat().st_size:  # what it holds would be overlooked
@@ -129,8 +130,17 @@ def _reading(path: Path) -> sqlite3.Connection:
             db.close()
             raise
         else:
-            return db
+            return db if tables else _without_entries(db)
     raise sqlite3.OperationalError("unable to open database file")
+
+
+def _without_entries(db: sqlite3.Connection) -> sqlite3.Connection:
+    """Look at a journal whose disk was full before its tables were made: nothing was said in it."""
+    db.close()
+    empty = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    schema.create(empty)
+    empty.execute("begin")
+    return empty
 
 
 def _as_it_lies_there(text: bytes) -> str:
