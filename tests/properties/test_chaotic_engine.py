@@ -168,7 +168,9 @@ class Story:
         for count in range(ROUNDS_MAX):
             await self.engine.turn()
             if count % 50 == 0:
-                self.clock.advance(60)  # whoever waits for what another run has in the air looks again
+                self.clock.advance(
+                    60
+                )  # whoever waits for what another run has in the air looks again
                 await self.engine.sweep()
                 for run in runs:
                     await self.told(run)
