@@ -3,7 +3,8 @@
 import asyncio
 import re
 import time
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from standpipe.errors import UsageError
@@ -29,6 +30,26 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+class AnchoredClock(SystemClock):
+    """The clock of somebody else, a database, kept in step; between two looks at it nothing jumps."""
+
+    def __init__(self) -> None:
+        self.anchor(datetime.now(UTC))
+
+    def anchor(self, now: datetime) -> None:
+        """Take over what the other one says."""
+        self._now, self._ticks = now, time.monotonic()
+
+    def now(self) -> datetime:
+        return self._now + timedelta(seconds=time.monotonic() - self._ticks)
+
+
+def steadily(clock: Clock) -> Callable[[], datetime]:
+    """Return what tells the time from now on as it passes: a clock that is set meanwhile changes nothing."""
+    began, ticks = clock.now(), clock.monotonic()
+    return lambda: began + timedelta(seconds=clock.monotonic() - ticks)
 
 
 def stamp(moment: datetime) -> str:

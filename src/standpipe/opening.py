@@ -7,16 +7,18 @@ Rule 2: redaction is handed on as an argument; whoever comes in by a tool or a p
 import asyncio
 import os
 import platform
+import re
 import secrets
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, suppress
+from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, cast
 
 from msgspec.structs import replace
 
-from standpipe.clock import Clock, SystemClock
+from standpipe.clock import AnchoredClock, Clock, SystemClock
 from standpipe.config import SECRET_LENGTH_MIN, environment, load_settings
 from standpipe.desk.fleet import Alive
 from standpipe.desk.liveness import alive
@@ -24,7 +26,7 @@ from standpipe.engines.inline import InlineEngine
 from standpipe.engines.leases import LeaseOwnership, Leasing
 from standpipe.engines.locks import LockOwnership
 from standpipe.engines.port import Engine
-from standpipe.errors import ConfigError, UsageError
+from standpipe.errors import ConfigError, StandpipeError, UsageError
 from standpipe.execution.executor import Executor
 from standpipe.execution.pool import Home, Pool
 from standpipe.execution.workspace import Workspace
@@ -47,26 +49,29 @@ from standpipe.tools.agent import TOOLS
 from standpipe.tools.overrides import for_tools, sections
 
 STATE_FOLDER = ".standpipe"
-_OTHERWISE = ("postgres", "journal_key")  # what makes a journal another one than usual
+_NAMES_A_JOURNAL = re.compile(r"^\s*(\[\s*journal\s*\]|journal\s*[.=])", re.MULTILINE)
+_ANCHOR_SECONDS = 10.0
 BUILTIN = ("files", "http", "mail", "sql")
 
 
-def open_store(home: Path, *, create: bool = False) -> Store:
+def open_store(home: Path, *, create: bool = False, clock: Clock | None = None) -> Store:
     """Open the journal of a home; only a run creates one.
+
+    clock: what entries are stamped with.
 
     Raises:
         NotFoundError: nothing ran in this home yet.
         ConfigError: standpipe.toml names a database that cannot be meant.
     """
+    clock, secret = clock or SystemClock(), b""
     text = (home / SETTINGS).read_text(errors="replace")
-    if any(word in text for word in _OTHERWISE):  # else nobody has to parse it
+    if _NAMES_A_JOURNAL.search(text):  # else nobody has to parse it
         settings = load_settings(home)
         secret = journal_secret(settings)
         if settings.journal.store == "postgres":
-            return _database(home, settings, create=create, secret=secret)
-        path = home / STATE_FOLDER / "journal.db"
-        return SqliteStore(path, SystemClock(), create=create, secret=secret)
-    return SqliteStore(home / STATE_FOLDER / "journal.db", SystemClock(), create=create)
+            return _database(home, settings, clock, create=create, secret=secret)
+    path = home / STATE_FOLDER / "journal.db"
+    return SqliteStore(path, clock, create=create, secret=secret)
 
 
 def open_snapshot(home: Path) -> Snapshot:
@@ -140,7 +145,7 @@ async def migrate_journal(home: Path, *, worker: str = "") -> Migration:
 
 def _in_a_database(home: Path) -> bool:
     text = (home / SETTINGS).read_text(errors="replace")
-    return "postgres" in text and load_settings(home).journal.store == "postgres"
+    return bool(_NAMES_A_JOURNAL.search(text)) and load_settings(home).journal.store == "postgres"
 
 
 async def _schema_version(home: Path) -> int:
@@ -188,14 +193,45 @@ def name_in_database(home: Path, settings: Settings) -> str:
     return settings.journal.home or home.name
 
 
-def _database(home: Path, settings: Settings, *, create: bool, secret: bytes) -> Store:
+def _database(
+    home: Path, settings: Settings, clock: Clock, *, create: bool, secret: bytes
+) -> Store:
     url, name = database_url(settings), name_in_database(home, settings)
     try:
         from standpipe.stores.postgres import PostgresStore  # noqa: PLC0415 -- the extra `postgres`
     except ImportError:
         hint = "pip install 'standpipe[postgres]'"
         raise ConfigError("a journal in PostgreSQL needs psycopg", hint=hint) from None
-    return PostgresStore(url, SystemClock(), home=name, create=create, secret=secret)
+    return PostgresStore(url, clock, home=name, create=create, secret=secret)
+
+
+class _Dated(Protocol):
+    """A store that knows what time it is."""
+
+    async def now(self) -> datetime: ...
+
+
+@asynccontextmanager
+async def in_step(home: OpenHome) -> AsyncGenerator[None]:
+    """Keep the clock of a home with that of its database, for as long as the context lasts."""
+    if not isinstance(home.clock, AnchoredClock):
+        yield
+        return
+    clock, store = home.clock, cast("_Dated", home.store)
+    clock.anchor(await store.now())
+
+    async def follow() -> None:
+        while True:
+            await asyncio.sleep(_ANCHOR_SECONDS)
+            with suppress(StandpipeError):  # while it is away, the clock runs on by itself
+                clock.anchor(await store.now())
+
+    following = asyncio.create_task(follow())
+    try:
+        yield
+    finally:
+        following.cancel()
+        await asyncio.wait({following})
 
 
 async def looked_after(store: Store) -> Alive:
@@ -224,7 +260,7 @@ def engine_of(home: OpenHome) -> Engine:
     return DbosEngine(home.store, owners, turns=turns, clock=home.clock, queues=queues)
 
 
-def opened_home(folder: Path, *, model: str | None, clock: Clock, version: str) -> OpenHome:
+def opened_home(folder: Path, *, model: str | None, clock: Clock | None, version: str) -> OpenHome:
     """Open the journal of a home and take its secrets from the environment."""
     settings = load_settings(folder)
     Upkeep(folder).prepare()
@@ -232,7 +268,9 @@ def opened_home(folder: Path, *, model: str | None, clock: Clock, version: str) 
     known = environment.take_secrets(settings)
     credentials = environment.take_model_credentials()
     refuse_unusable(settings, known)
-    store = open_store(folder, create=True)
+    if clock is None:  # of many machines, one may be wrong: then the database's clock counts
+        clock = AnchoredClock() if settings.journal.store == "postgres" else SystemClock()
+    store = open_store(folder, create=True, clock=clock)
     key = key_of(folder / STATE_FOLDER)
     masker = Masker(known, key=key)
     for name, value in credentials.items():

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 import standpipe
 from standpipe.actions import Tool
-from standpipe.clock import Clock, SystemClock, stamp
+from standpipe.clock import Clock, stamp
 from standpipe.config import find_home
 from standpipe.desk.blockers import blocker_rows, run_rows
 from standpipe.desk.fleet import meant
@@ -36,7 +36,7 @@ from standpipe.journal.views import created
 from standpipe.memory.brain import Brain
 from standpipe.memory.tasks import TaskFile
 from standpipe.memory.upkeep import Upkeep, acceptance_of, goal_of
-from standpipe.opening import engine_of, opened_home
+from standpipe.opening import engine_of, in_step, opened_home
 from standpipe.segment import OpenHome, Segment
 from standpipe.tools.agent import TOOLS
 from standpipe.tools.overrides import all_tools, check_scope
@@ -56,6 +56,7 @@ def _must_ask_for(known: str, asked: str, caller_id: str, run: str) -> None:
 class Watch(Protocol):
     """Who hears what a worker does."""
 
+    def ready(self, queue: str) -> None: ...  # to work on what is due there
     def heard(self, entry: Entry) -> None: ...  # what a run has written
     def ended(self, report: Report) -> None: ...  # for now
     def gone(self, run: str) -> None: ...  # it is somebody else's, or anybody's
@@ -94,7 +95,7 @@ class Runtime:
         opened = opened_home(
             find_home(home),
             model=model,
-            clock=clock or SystemClock(),
+            clock=clock,
             version=standpipe.__version__,
         )
         try:
@@ -103,7 +104,8 @@ class Runtime:
                 loading = asyncio.to_thread(import_module, "standpipe.adapters.pydantic_ai")
                 offered, _ = await asyncio.gather(_started(opened), loading)
                 opened.tools = all_tools((*offered, *TOOLS), opened.settings)
-            yield cls(opened, engine_of(opened))
+            async with in_step(opened):
+                yield cls(opened, engine_of(opened))
         finally:
             await opened.executor.close()
             await opened.store.close()
@@ -157,6 +159,7 @@ class Runtime:
             read_schedules(home.settings), home.store, self._planned,
             clock=home.clock, told=watch.trouble,
         )  # fmt: skip
+        watch.ready(queue)
         scheduling = asyncio.create_task(scheduler.run(stop))
         try:
             work = partial(self._watched, watch)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from standpipe.actions import Action, Integrity, Tool
-from standpipe.clock import Clock, stamp
+from standpipe.clock import Clock, stamp, steadily
 from standpipe.desk.liveness import started
 from standpipe.engines.port import LOOK_SECONDS, Hold
 from standpipe.errors import FencedError, GivenBackError, NotFoundError, StandpipeError
@@ -251,7 +251,7 @@ class Segment:
             mask=home.masker.mask,
             price=price_of,
             model_seconds=home.settings.failures.model_seconds,
-            over_budget=lambda: over(record.outlook.limits, spent(self.journal, home.clock.now())),
+            over_budget=lambda: over(record.outlook.limits, spent(self.journal, record.outlook.steady())),
         )
         models = home.models(model_name, lambda: session.number)
         told = instructions(await self._boot())
@@ -315,6 +315,7 @@ class Segment:
         outlook = Outlook(
             journal=self.journal,
             clock=home.clock,
+            steady=steadily(home.clock),
             limits=Limits(
                 model_calls=budgets.model_calls,
                 actions=budgets.actions,

@@ -8,13 +8,14 @@ from itertools import count
 
 import psycopg
 import pytest
+from dbos import DBOS
 from psycopg import sql
 
 from standpipe.clock import Clock
 from standpipe.engines.dbos import DbosEngine
 from standpipe.engines.leases import LeaseOwnership
-from standpipe.engines.turns import SCHEMA, Turns, migrate
-from standpipe.errors import ConfigError, UsageError
+from standpipe.engines.turns import LOCK, SCHEMA, Turns, migrate
+from standpipe.errors import ConfigError, JournalError, UsageError
 from standpipe.ids import digest
 from standpipe.journal.store import Store
 from standpipe.settings import QueueSettings
@@ -107,6 +108,33 @@ class TestDbosEngine(EngineSuite):
                     break
         await self.pass_time(clock, 60)
         assert list(await looking.live_workers()) == []
+
+
+async def test_a_worker_that_is_ended_while_it_waits_for_what_is_in_flight_leaves_nothing_under_way(
+    store: LeasingStore, clock: FakeClock, workers: Workers
+) -> None:
+    run, engine, stop = await queued(store, clock), workers("a"), asyncio.Event()
+    begun = asyncio.Event()
+    waited_for: list[str] = []
+
+    async def work(run: str) -> None:
+        async with engine.owning(run) as hold:
+            begun.set()
+            await hold.wanted.wait()
+            waited_for.append(run)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                waited_for.remove(run)
+
+    worker = asyncio.create_task(engine.run_worker(work, stop=stop))
+    await soon(begun.is_set)
+    stop.set()
+    await soon(lambda: waited_for == [run])
+    worker.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await worker
+    assert waited_for == []
 
 
 async def test_a_turn_that_dbos_lost_is_given_again(
@@ -265,6 +293,52 @@ async def test_tables_of_an_older_release_are_refused_until_they_are_migrated(
     )
     with pytest.raises(UsageError, match="older than this release"):
         await engine.run_worker(labour.by(engine), stop=asyncio.Event())
+
+
+class Killed(BaseException):
+    """What ends a process that makes tables."""
+
+
+async def test_tables_whose_making_was_cut_short_are_made_by_the_next_worker(
+    store: LeasingStore, clock: FakeClock, postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgres.database()
+
+    def first_table(*_args: object, **_named: object) -> None:
+        with psycopg.connect(url, autocommit=True) as db:
+            db.execute(f"create schema if not exists {SCHEMA}".encode())
+            table = sql.Identifier(SCHEMA, "dbos_migrations")
+            db.execute(
+                sql.SQL("create table {} (version bigint not null primary key)").format(table)
+            )
+        raise Killed
+
+    ownership = LeaseOwnership(store, worker="a", host="here", clock=clock)
+    turns = Turns(url=url, home="h", worker="a")
+    engine, labour = (
+        DbosEngine(store, ownership, turns=turns, clock=clock, queues={}),
+        Labour(store),
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(DBOS, "migrate", first_table)
+        with pytest.raises(Killed):
+            await engine.run_worker(labour.by(engine), stop=asyncio.Event())
+    labour.go.set()
+    run = await queued(store, clock)
+    async with at_work(engine, labour):
+        await labour.ended(run)
+
+
+def test_who_changes_tables_waits_for_who_makes_them_but_not_for_ever(
+    postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgres.database()
+    monkeypatch.setattr("standpipe.engines.turns._LOCK_TRIES", 2, raising=False)
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute("select pg_advisory_lock(%s)", [LOCK])
+        with pytest.raises(JournalError, match="somebody else makes the queue's tables"):
+            migrate(url)
+    migrate(url)
 
 
 async def test_a_database_that_is_not_said_as_a_url_is_refused_with_an_example() -> None:

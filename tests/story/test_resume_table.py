@@ -383,6 +383,17 @@ async def test_a_verify_that_may_be_asked_in_an_hour_holds_no_process() -> None:
     assert home.world.calls == ["much_later"]
 
 
+async def test_a_clock_that_is_set_forward_after_a_kill_makes_nobody_ask_too_early() -> None:
+    home = Home(Lands(seconds=20, heard=None))
+    await home.perform(MUCH_LATER)
+    home.clock.jump(7_200)
+    await home.perform(MUCH_LATER)
+    assert home.world.asked == 0
+    home.clock.advance(3_600)
+    assert await home.perform(MUCH_LATER) == Succeeded("receipt", by="verify")
+    assert home.world.calls == ["much_later"]
+
+
 async def test_of_two_answers_the_first_counts_and_the_second_is_told_so() -> None:
     home = await in_doubt(SEND)
     await home.answer("yes")

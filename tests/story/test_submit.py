@@ -86,6 +86,7 @@ def test_a_worker_takes_a_submitted_task_to_its_end(
     worked(home, lambda: any(row.status == "done" for row in rows(home)))
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(one["event"], one.get("status")) for one in told] == [
+        ("ready", None),
         ("began", None),
         ("ended", "done"),
     ]

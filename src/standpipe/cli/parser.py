@@ -4,7 +4,8 @@ Rule 1: a parser is built for the one command that was typed (argparse: no impor
 Rule 2: every command's help teaches with an example.
 """
 
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+import re
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import NamedTuple, NoReturn
@@ -14,6 +15,7 @@ from standpipe.errors import UsageError
 
 Arguments = Callable[[ArgumentParser], None]
 _COMMANDS = "standpipe.cli.commands"
+_PRIORITY_MAX, _RUNS_MAX, _DAYS_MAX = 1_000_000, 1_000, 36_500
 
 
 class Command(NamedTuple):
@@ -176,13 +178,15 @@ def _submit(parser: ArgumentParser) -> None:
     when.add_argument("--delay", metavar="SPAN", help="not before this is over: 30s, 5m, 2h, 1d")
     _queue(parser)
     what = "of two that are due, the higher number begins first (default: 0)"
-    parser.add_argument("--priority", metavar="N", type=int, default=0, help=what)
+    parser.add_argument("--priority", metavar="N", type=_whole(_PRIORITY_MAX), default=0, help=what)
     _reading(parser)
 
 
 def _worker(parser: ArgumentParser) -> None:
     what = "runs that are worked on at once (default: 1)"
-    parser.add_argument("--concurrency", metavar="N", type=int, default=1, help=what)
+    parser.add_argument(
+        "--concurrency", metavar="N", type=_whole(_RUNS_MAX, least=1), default=1, help=what
+    )
     _queue(parser)
     what = "how long an action in flight may go on after SIGTERM (default: 25s)"
     parser.add_argument("--grace", metavar="SPAN", default="25s", help=what)
@@ -297,7 +301,7 @@ def _export(parser: ArgumentParser) -> None:
 
 def _archive(parser: ArgumentParser) -> None:
     what = "days since the end of a run (default: keep_days of [journal])"
-    parser.add_argument("--older-than", metavar="DAYS", type=_days, help=what)
+    parser.add_argument("--older-than", metavar="DAYS", type=_whole(_DAYS_MAX, least=0), help=what)
     _reading(parser)
 
 
@@ -307,11 +311,16 @@ def _migrate(parser: ArgumentParser) -> None:
     _reading(parser)
 
 
-def _days(text: str) -> int:
-    days = int(text)
-    if days < 0:
-        raise ValueError
-    return days
+def _whole(most: int, *, least: int | None = None) -> Callable[[str], int]:
+    """Read a whole number that is not beyond `most`, nor below `least` (default: `most` below zero)."""
+    lowest = -most if least is None else least
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,9}", text) or not lowest <= int(text) <= most:
+            raise ArgumentTypeError(f"`{text}` is no whole number from {lowest} to {most}")
+        return int(text)
+
+    return read
 
 
 def _some_run(parser: ArgumentParser) -> None:

@@ -92,6 +92,7 @@ class DbosEngine:
             async with taking, shift.ended_with_us():
                 await self._sweep_until(stop, shift, name)
                 self._ownership.give_back()
+                await shift.over()
 
     async def _heard_of(self) -> None:
         """Wait for our first beat: until then others take our turns for those of a dead worker."""
@@ -157,12 +158,13 @@ class _Shift:
     def __init__(
         self, work: Work, concurrency: int, *, stop: asyncio.Event, store: Store, clock: Clock
     ) -> None:
-        self.pauses = Pauses(clock)
+        self.pauses = Pauses(clock, store)
         self._work = work
         self._places = asyncio.Semaphore(concurrency)
         self._stop = stop
         self._store = store
         self._clock = clock
+        self._is_ended = False
         self._taken: dict[str, asyncio.Task[object]] = {}
         self._lost_since: dict[str, float] = {}
         self._last: dict[str, float] = {}
@@ -170,7 +172,9 @@ class _Shift:
     async def take(self, turn: str, run: str) -> None:
         """Work on a run, if there is still anything to do and somebody to do it."""
         task = asyncio.current_task()
-        if not task or turn in self._taken:  # it was put back while we had it, and came back to us
+        if (
+            self._is_ended or not task or turn in self._taken
+        ):  # put back while we had it, and ours again
             return
         self._taken[turn] = task
         try:
@@ -179,6 +183,11 @@ class _Shift:
                     await self.pauses.attempt(self._go_on, run)
         finally:
             del self._taken[turn]
+
+    async def over(self) -> None:
+        """Return when nothing is worked on any more."""
+        while self._taken:
+            await asyncio.wait(self._taken.values())
 
     def lost(self, ours: Iterable[Turn]) -> list[Turn]:
         """Return our turns that nobody here works on for a while: DBOS took them, and did not pass them on."""
@@ -201,6 +210,7 @@ class _Shift:
         try:
             yield
         except BaseException:
+            self._is_ended = True
             tasks = list(self._taken.values())
             for task in tasks:
                 task.cancel()

@@ -11,21 +11,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 
 from standpipe.clock import Clock
+from standpipe.engines.pauses import Pauses
 from standpipe.engines.port import Hold, Ownership, Told, Work, Worker
-from standpipe.errors import (
-    BrokenJournalError,
-    FencedError,
-    GivenBackError,
-    JournalError,
-    OwnedError,
-)
+from standpipe.errors import BrokenJournalError, JournalError
 from standpipe.journal.store import Store
 
 POLL_SECONDS = 0.2
-OWNED_SECONDS = 0.5  # until somebody else's run is looked at again: he may have died
-PAUSE_SECONDS_MAX = 300.0
 _LOOKED_AT = 100
-_NOT_OURS = (OwnedError, FencedError, GivenBackError)
 
 
 class InlineEngine:
@@ -68,7 +60,9 @@ class InlineEngine:
         self, work: Work, *, queue: str = "", concurrency: int = 1, stop: asyncio.Event
     ) -> None:
         """Work on what is due, `concurrency` runs at once, until `stop`; then give every run back."""
-        async with self._ownership.at_work(), _crew(work, concurrency, self._clock) as crew:
+        # one that comes back at once is slowed down
+        pauses = Pauses(self._clock, self._store, rest_seconds=POLL_SECONDS)
+        async with self._ownership.at_work(), _crew(work, concurrency, pauses) as crew:
             looking = asyncio.create_task(self._look(crew, queue))
             stopping = asyncio.create_task(stop.wait())
             try:  # a database that does not answer holds up nobody who is told to stop
@@ -108,13 +102,11 @@ class InlineEngine:
 class _Crew:
     """The runs this worker works on, and those it leaves alone for a while."""
 
-    def __init__(self, work: Work, concurrency: int, clock: Clock) -> None:
+    def __init__(self, work: Work, concurrency: int, pauses: Pauses) -> None:
         self._work = work
         self._concurrency = concurrency
-        self._clock = clock
+        self._pauses = pauses
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._paused: dict[str, float] = {}
-        self._failed: dict[str, int] = {}
 
     @property
     def free(self) -> int:
@@ -124,14 +116,14 @@ class _Crew:
     @property
     def known(self) -> int:
         """How many runs that are due would not be begun now."""
-        return len(self._tasks) + len(self._paused)
+        return len(self._tasks) + len(self._pauses)
 
     def begin(self, run: str) -> None:
         """Begin a run, if there is room and it is not to be left alone."""
-        now = self._clock.monotonic()
-        if not self.free or run in self._tasks or self._paused.get(run, now) > now:
+        if not self.free or run in self._tasks or run in self._pauses:
             return
-        self._tasks[run] = asyncio.create_task(self._one(run), name=f"run {run}")
+        attempt = self._pauses.attempt(self._work, run)
+        self._tasks[run] = asyncio.create_task(attempt, name=f"run {run}")
 
     async def change(self, news: asyncio.Event) -> None:
         """Return when something ended, when there is news, or after a moment."""
@@ -161,38 +153,16 @@ class _Crew:
             await asyncio.wait(tasks)
 
     def _clear(self) -> None:
-        now = self._clock.monotonic()
-        self._paused = {run: until for run, until in self._paused.items() if until > now}
         for run in [run for run, task in self._tasks.items() if task.done()]:
             task = self._tasks.pop(run)
             if not task.cancelled():
                 task.result()  # what is no mistake of one run, `KeyboardInterrupt`, ends the worker
 
-    async def _one(self, run: str) -> None:
-        try:
-            await self._work(run)
-        except _NOT_OURS:  # whoever has it may die, and then it is ours
-            self._pause(run, OWNED_SECONDS)
-        except Exception:  # noqa: BLE001 -- whoever made the work has told it; the others go on
-            self._failed[run] = self._failed.get(run, 0) + 1
-            self._pause(run, _pause_after(self._failed[run]))
-        else:
-            self._failed.pop(run, None)
-            self._pause(run, POLL_SECONDS)  # one that comes back at once is slowed down
-
-    def _pause(self, run: str, seconds: float) -> None:
-        self._paused[run] = self._clock.monotonic() + seconds
-
 
 @asynccontextmanager
-async def _crew(work: Work, concurrency: int, clock: Clock) -> AsyncGenerator[_Crew]:
-    crew = _Crew(work, concurrency, clock)
+async def _crew(work: Work, concurrency: int, pauses: Pauses) -> AsyncGenerator[_Crew]:
+    crew = _Crew(work, concurrency, pauses)
     try:
         yield crew
     finally:
         await crew.cancel()
-
-
-def _pause_after(failures: int) -> float:
-    """Return how long a run is left alone that failed so often in a row: 1 s, 2 s, 4 s, up to the most."""
-    return min(2.0 ** min(failures - 1, 10), PAUSE_SECONDS_MAX)

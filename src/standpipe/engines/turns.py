@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Gen
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from standpipe.clock import stamp
 from standpipe.errors import ConfigError, JournalError, UsageError
@@ -25,15 +25,19 @@ from standpipe.settings import QueueSettings
 if TYPE_CHECKING:
     from dbos import DBOSClient, DBOSConfig
     from dbos._queue import QueueRateLimit  # not exported
+    from psycopg import Connection as PsycopgConnection
+
+    Connection: TypeAlias = PsycopgConnection[tuple[Any, ...]]
 
 SCHEMA = "standpipe_dbos"
+LOCK = 0x53545051  # "STPQ"
 POLL_SECONDS = 0.1
 _SHAPE = "1"  # of what a turn holds: every release that writes this one may take it
 _SEGMENT = "segment"
 _CONNECTIONS = 5
-_LOCK = 0x53545051  # "STPQ"
 _LOCK_SECONDS = 0.1
-_DAY_SECONDS = 86_400
+_LOCK_TRIES = 600
+_UNFINISHED = "being made by standpipe"  # the comment of the schema until its tables are whole
 _ATTEMPTS_MAX = 1_000_000_000  # the journal counts attempts
 _PRIORITY_MIDDLE = 2**30  # there the smallest number comes first, and none is below 1
 _OVER = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
@@ -61,7 +65,6 @@ class Turns:
         self._url = url
         self._home = digest(home.encode())[:16]  # DBOS takes few characters, a home any
         self._queue = ""
-        self._under_way = 0
         self._is_ours = False
         self._opened: DBOSClient | None = None
 
@@ -69,7 +72,7 @@ class Turns:
     async def taken(
         self, take: Take, queue: str, settings: QueueSettings, *, concurrency: int
     ) -> AsyncGenerator[None]:
-        """Take the turns of a queue for as long as the context lasts, then wait for those that were taken.
+        """Take the turns of a queue for as long as the context lasts; what was taken is over before that.
 
         Raises:
             UsageError: DBOS is not installed, somebody else uses it in this process, or its tables do not fit.
@@ -77,22 +80,16 @@ class Turns:
         loop = asyncio.get_running_loop()
 
         async def told(turn: str, run: str) -> None:  # on a loop of DBOS, in a thread of its own
-            self._under_way += 1
-            try:
-                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(take(turn, run), loop))
-            finally:
-                self._under_way -= 1
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(take(turn, run), loop))
 
         self._queue = f"{self._home}.{queue}"
-        patience_seconds = 0
         try:
             await asyncio.to_thread(self._connect)
             await asyncio.to_thread(self._register, settings, concurrency)
             await asyncio.to_thread(self._launch, told)
             yield
-            patience_seconds = _DAY_SECONDS if self._under_way else 0
         finally:
-            await asyncio.to_thread(self._close, patience_seconds)
+            await asyncio.to_thread(self._close)
 
     async def waiting(self) -> Sequence[Turn]:
         """Return the turns that nobody took, or that somebody works on."""
@@ -226,12 +223,12 @@ class Turns:
             DBOS.launch()
         logging.getLogger("dbos").setLevel(logging.ERROR)
 
-    def _close(self, patience_seconds: int) -> None:
+    def _close(self) -> None:
         if self._is_ours:
             from dbos import DBOS
 
             self._is_ours = False
-            DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=patience_seconds)
+            DBOS.destroy(destroy_registry=True)
         if self._opened:
             self._opened.destroy()
             self._opened = None
@@ -251,27 +248,69 @@ def migrate(url: str, *, role: str = "") -> None:
 
     Raises:
         UsageError: who asks may not.
+        JournalError: somebody else makes the tables, for a minute already.
     """
-    from dbos import DBOS
-
-    with _ours():
-        DBOS.migrate(url, schema=SCHEMA, application_role=role or None)
+    with _ours(), _locked(url) as connection:
+        _migrate(connection, url, role=role)
 
 
 def _make(url: str) -> None:
-    """Make the tables where there are none at all; workers that start together wait for the one that does.
+    """Make the tables where there are none, and where a worker was killed while it made them.
 
-    They ask again and again: a session that waits inside a statement would hold up the indexes DBOS makes
+    No worker of another release can be at work there: the tables it needs were never whole.
+    """
+    with _locked(url) as connection:
+        if _is_unfinished(connection) is not False:
+            _migrate(connection, url)
+
+
+def _migrate(connection: "Connection", url: str, *, role: str = "") -> None:
+    """Let DBOS make or change its tables; while it makes them the comment of the schema says so."""
+    from dbos import DBOS
+    from psycopg import sql
+
+    schema, comment = sql.Identifier(SCHEMA), sql.SQL("comment on schema {} is {}")
+    unfinished = _is_unfinished(connection)
+    if unfinished is None:
+        with connection.transaction():
+            connection.execute(sql.SQL("create schema {}").format(schema))
+            connection.execute(comment.format(schema, _UNFINISHED))
+    DBOS.migrate(url, schema=SCHEMA, application_role=role or None)
+    if unfinished is not False:
+        connection.execute(comment.format(schema, None))
+
+
+def _is_unfinished(connection: "Connection") -> bool | None:
+    """Return whether the making of the tables was begun and never ended, None where it was never begun."""
+    row = connection.execute(
+        "select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = %s", [SCHEMA]
+    ).fetchone()
+    return row[0] == _UNFINISHED if row else None
+
+
+@contextmanager
+def _locked(url: str) -> "Generator[Connection]":
+    """Be the only one that makes or changes the tables.
+
+    The others ask again and again: a session that waits inside a statement would hold up the indexes DBOS makes
     `concurrently`, and those the lock.
+
+    Raises:
+        JournalError: somebody else did not end in time.
     """
     import psycopg
 
     with psycopg.connect(url, autocommit=True) as connection:
-        while connection.execute("select pg_try_advisory_lock(%s)", [_LOCK]).fetchone() != (True,):
+        for _ in range(_LOCK_TRIES):
+            if connection.execute("select pg_try_advisory_lock(%s)", [LOCK]).fetchone() == (True,):
+                break
             time.sleep(_LOCK_SECONDS)  # noqa: TID251 -- in a thread of its own, for another process
-        row = connection.execute("select to_regnamespace(%s)", [SCHEMA]).fetchone()
-        if row == (None,):
-            migrate(url)
+        else:
+            raise JournalError(
+                "somebody else makes the queue's tables",
+                hint="their indexes wait for open snapshots, such as `pg_dump`; start again when it has ended",
+            )
+        yield connection
 
 
 @contextmanager

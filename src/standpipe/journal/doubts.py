@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from standpipe.actions import Action, Change, Result, Returned
 from standpipe.clock import Clock, moment
 from standpipe.journal import drafts
-from standpipe.journal.entries import Intended, Verdict
+from standpipe.journal.entries import Entry, Intended, SegmentStarted, Verdict
 from standpipe.journal.journal import Journal
 from standpipe.journal.questions import new_blocker
 from standpipe.journal.views import Settle
@@ -62,9 +62,24 @@ class Doubts:
 
     def seconds_left(self, action: Action) -> float:
         """Return how long the other side has yet, before `verify` may be believed."""
-        intended = [e.at for e in self.journal.story(action.id) if isinstance(e.body, Intended)]
-        since = (self.clock.now() - moment(intended[-1])).total_seconds()
-        return action.tool.verify_after_seconds - since
+        story = self.journal.story(action.id)
+        intended = [entry for entry in story if isinstance(entry.body, Intended)][-1]
+        return action.tool.verify_after_seconds - self._seconds_since(intended)
+
+    def _seconds_since(self, intended: Entry) -> float:
+        """Say how long ago it was; a jump of the clock, or the wrong one of another machine, is no time."""
+        passed = (self.clock.now() - moment(intended.at)).total_seconds()
+        ticks = intended.body.ticks if isinstance(intended.body, Intended) else None
+        if ticks is not None and self._boot(intended.epoch) == self._boot(self.journal.epoch) != "":
+            return self.clock.monotonic() - ticks
+        return passed
+
+    def _boot(self, epoch: int) -> str:
+        """Return which start of which machine a segment ran in; empty where nobody can tell."""
+        for entry in self.journal.of(SegmentStarted):
+            if entry.epoch == epoch and isinstance(entry.body, SegmentStarted):
+                return entry.body.process_started.partition("-")[0]
+        return ""
 
     async def _reconcile(
         self, action: Action, attempt: int, verdict: Verdict, *, by: str,

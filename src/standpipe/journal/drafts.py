@@ -109,8 +109,8 @@ def twin_digest(action: Action) -> str:
     return _digest((action.tool.name, {name: action.arguments.get(name) for name in control}))
 
 
-def intended(action: Action, *, attempt: int, key: str, tree: str) -> Draft:
-    """Say that it is about to happen."""
+def intended(action: Action, *, attempt: int, key: str, tree: str, ticks: float) -> Draft:
+    """Say that it is about to happen; `ticks` of a clock that does not jump."""
     body = Intended(
         attempt,
         key,
@@ -118,6 +118,7 @@ def intended(action: Action, *, attempt: int, key: str, tree: str) -> Draft:
         tree=tree,
         twin=twin_of(action),
         tool=action.tool.name,
+        ticks=round(ticks, 3),
     )
     return Draft(f"{action.id}#{attempt}", body)
 

@@ -152,6 +152,7 @@ class Intended(Struct, frozen=True, tag="action.intended", omit_defaults=True):
     tree: str = ""  # the workspace before, so that changes of a killed tool are found
     twin: str = ""  # the tool and where the effect lands; only of `once` tools
     tool: str = ""
+    ticks: float | None = None  # seconds of a clock that does not jump, since this machine was started
 
 
 class Settled(Struct, frozen=True, tag="action.outcome", omit_defaults=True):
@@ -333,34 +334,13 @@ class SiteClosed(Struct, frozen=True, tag="site.closed"):
 
 
 Body = (
-    RunCreated
-    | BootLoaded
-    | SegmentStarted
-    | SegmentEnded
-    | ModelRequested
-    | ModelResponded
-    | ModelFailed
-    | ModelRefused
-    | Proposed
-    | Decided
-    | Intended
-    | Settled
-    | Reconciled
-    | InDoubt
-    | BlockedRaised
-    | AnswerGiven
-    | Noted
-    | Checked
-    | LessonRecorded
-    | ScopeSet
-    | CancelRequested
-    | RunLost
-    | RunEnded
-    | Restored
-    | CredentialRefreshed
-    | SiteProbed
-    | SiteClosed
-)
+    RunCreated | BootLoaded | SegmentStarted | SegmentEnded
+    | ModelRequested | ModelResponded | ModelFailed | ModelRefused
+    | Proposed | Decided | Intended | Settled | Reconciled | InDoubt
+    | BlockedRaised | AnswerGiven | Noted | Checked | LessonRecorded | ScopeSet
+    | CancelRequested | RunLost | RunEnded | Restored
+    | CredentialRefreshed | SiteProbed | SiteClosed
+)  # fmt: skip
 
 
 class Draft(Struct, frozen=True):

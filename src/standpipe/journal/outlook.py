@@ -39,6 +39,7 @@ class Outlook:
 
     journal: Journal
     clock: Clock
+    steady: Callable[[], datetime]  # for the minutes a run may take
     refusals: Refusals
     limits: Limits
     tools: Mapping[str, Tool]
@@ -59,7 +60,7 @@ class Outlook:
             egress=tuple(self.egress),
             trusted=tuple(map(normal, self._trusted())),
             readings=tuple(self._readings(entries)) if _lands_somewhere(action) else (),
-            over_budget=over(self.limits, spent(self.journal, self.clock.now())),
+            over_budget=over(self.limits, spent(self.journal, self.steady())),
             refusal=await self.refusal(action, view),
             secrets_in=self.secrets_in,
         )

@@ -347,7 +347,10 @@ class Record:
         return decision, await self._decided(action, decision, number, refusal)
 
     def _intended(self, action: Action, attempt: int, *, tree: str) -> Draft:
-        return drafts.intended(action, attempt=attempt, key=self.key(action), tree=tree)
+        ticks = self.clock.monotonic()
+        return drafts.intended(
+            action, attempt=attempt, key=self.key(action), tree=tree, ticks=ticks
+        )
 
     async def _decided(
         self, action: Action, decision: Decision, number: int, refusal: Refusal | None

@@ -32,6 +32,11 @@ class FakeClock:
         """Let time pass."""
         self._now += timedelta(seconds=seconds)
 
+    def jump(self, seconds: float) -> None:
+        """Let somebody set the clock; no time passes."""
+        self._now += timedelta(seconds=seconds)
+        self._started += timedelta(seconds=seconds)
+
 
 class Crash(BaseException):
     """The process is gone; nothing catches this."""

@@ -96,12 +96,13 @@ async def open_gate(  # noqa: PLR0913 -- a test names what it is about
     time = clock or FakeClock()
     kept = store or MemoryStore(time)
     name = run or await kept.create(RunCreated(task=task, agent="tests", model="script", config=""))
-    epoch = await kept.start_segment(name, Draft("", SegmentStarted("tests", 1, "", "0")))
+    epoch = await kept.start_segment(name, Draft("", SegmentStarted("tests", 1, "boot-1", "0")))
     journal = Journal(kept, name, epoch)
     await journal.refresh()
     outlook = Outlook(
         journal=journal,
         clock=time,
+        steady=time.now,
         limits=limits or Limits(),
         refusals=Refusals(store=kept, clock=time, alive=_somebody, credentials=nothing_given),
         tools=tools,

@@ -133,7 +133,7 @@ def test_one_run_or_what_changed_since_is_exported_whole(
         (["verify", "r1", "--file", "x"], "an export is checked as a whole"),
         (["export", "--since", "soon"], "`soon` is no time"),
         (["archive"], "nobody said how old a run has to be"),
-        (["archive", "--older-than", "-1"], "invalid"),
+        (["archive", "--older-than", "-1"], "is no whole number"),
     ],
 )
 def test_what_cannot_be_meant_is_exit_2(

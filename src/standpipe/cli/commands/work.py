@@ -202,7 +202,6 @@ async def _worked(home: Path, options: Namespace, *, queue: str, grace_seconds: 
     with signals.caught():
         try:
             async with Runtime.open(home) as runtime:
-                crier.ready(queue)
                 await runtime.work(
                     crier, queue=queue, concurrency=options.concurrency, stop=signals.stop
                 )

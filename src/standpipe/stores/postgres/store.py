@@ -1,6 +1,7 @@
 """The journal in PostgreSQL: many machines, one home."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Final, cast
 
@@ -127,6 +128,11 @@ class PostgresStore(Leases):
 
     async def seals(self) -> Sequence[Seal]:
         return [Seal(*row) for row in await self._link.ask(_SEALS, self._home)]
+
+    async def now(self) -> datetime:
+        """Return what time it is where everybody asks: in the database."""
+        [(now,)] = await self._link.ask("select clock_timestamp()")
+        return cast("datetime", now)
 
     async def close(self) -> None:
         self._link.hurry()
