@@ -26,7 +26,7 @@ from standpipe.engines.inline import InlineEngine
 from standpipe.engines.leases import LeaseOwnership, Leasing
 from standpipe.engines.locks import LockOwnership
 from standpipe.engines.port import Engine
-from standpipe.errors import ConfigError, StandpipeError, UsageError
+from standpipe.errors import ConfigError, OwnedError, StandpipeError, UsageError
 from standpipe.execution.executor import Executor
 from standpipe.execution.pool import Home, Pool
 from standpipe.execution.workspace import Workspace
@@ -232,6 +232,21 @@ async def in_step(home: OpenHome) -> AsyncGenerator[None]:
     finally:
         following.cancel()
         await asyncio.wait({following})
+
+
+def refuse_owned(store: Store, row: RunRow) -> None:
+    """Refuse a run that a process of this machine works on though its lock is free: somebody took that away.
+
+    Raises:
+        OwnedError: there is one.
+    """
+    if isinstance(store, Leasing) or row.status != "running" or row.pid == os.getpid():
+        return
+    if row.process_started and alive(row):  # without its start time a pid may be anybody's
+        raise OwnedError(
+            f"run `{row.id}` is being worked on by process {row.pid}, though nobody holds its lock",
+            hint=f"wait for it, or end it: kill {row.pid}; leave .standpipe/locks alone meanwhile",
+        )
 
 
 async def looked_after(store: Store) -> Alive:

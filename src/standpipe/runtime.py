@@ -36,7 +36,7 @@ from standpipe.journal.views import created
 from standpipe.memory.brain import Brain
 from standpipe.memory.tasks import TaskFile
 from standpipe.memory.upkeep import Upkeep, acceptance_of, goal_of
-from standpipe.opening import engine_of, in_step, opened_home
+from standpipe.opening import engine_of, in_step, opened_home, refuse_owned
 from standpipe.segment import OpenHome, Segment
 from standpipe.tools.agent import TOOLS
 from standpipe.tools.overrides import all_tools, check_scope
@@ -181,6 +181,7 @@ class Runtime:
             async with self._engine.owning(row.id) as hold:
                 row = (await run_rows(store))[row.id]
                 if row.status not in FINAL:  # whoever owned it just now may have ended it
+                    refuse_owned(store, row)
                     refuse_outgrown(await store.read(row.id), self.home.tools)
                     segment = await Segment.begin(self.home, row.id, listener, hold=hold)
                     await segment.work()

@@ -1,6 +1,7 @@
 """Whoever was taken over writes nothing more, and whoever owns a run is not disturbed by it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -228,6 +229,20 @@ def test_a_process_that_is_frozen_in_an_action_still_owns_its_run_and_ends_it(
     running.send_signal(signal.SIGCONT)
     assert running.wait(LOOKS_MAX / 10) == 0
     assert main(["run", "r1", "--detach", "--home", str(home)]) == 0
+    assert ledger.read_text() == "mail ann\n"
+
+
+@pytest.mark.timeout(240)
+def test_a_run_whose_lock_somebody_took_away_is_still_its_process_s(
+    home: Path, running: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = home.parent / "marks/ledger"
+    until(ledger.exists, running)
+    shutil.rmtree(home / ".standpipe/locks")
+    assert main(["run", "r1", "--detach", "--home", str(home)]) == 2
+    assert f"is being worked on by process {running.pid}" in capsys.readouterr().err
+    (home.parent / "marks/GO").touch()
+    assert running.wait(LOOKS_MAX / 10) == 0
     assert ledger.read_text() == "mail ann\n"
 
 

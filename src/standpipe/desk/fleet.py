@@ -1,7 +1,7 @@
 """All runs of a home at a glance: which one is meant, where each stands, and which could go on.
 
 Rule 1: a run that says it is running, and whose process is gone, is lost, whoever asks first. So is one
-    that its process gave back.
+    that its process gave back, and one that was created and not begun in time.
 Rule 2: a word that looks like the name of a run is never taken for a task.
 """
 
@@ -78,7 +78,7 @@ def fleet(
 ) -> Fleet:
     """Fold the rows of a home, newest run first; `answered` are the questions that have an answer."""
     ordered = sorted(rows, key=lambda row: natural(row.id), reverse=True)
-    runs = tuple(_run(row, status_of_row(row, alive), now, answered) for row in ordered)
+    runs = tuple(_run(row, status_of_row(row, alive, now), now, answered) for row in ordered)
     counted = Counter(run.status for run in runs)
     costs = [row.cost_usd for row in ordered if row.model_calls]
     known = [cost for cost in costs if cost is not None]
@@ -136,15 +136,19 @@ def meant_instead_of_a_task(
     raise NotFoundError(f"no run `{typed}`", hint=_near(rows, typed) or new)
 
 
-def status_of_row(row: RunRow, alive: Alive) -> str:
-    """Return where a run stands, seen from outside."""
-    gone = row.status == "running" and row.epoch > 0 and not alive(row)
-    return "lost" if gone or row.status == "yielded" else row.status
+def status_of_row(row: RunRow, alive: Alive, now: str = "") -> str:
+    """Return where a run stands, seen from outside; without `now` none is too late to begin."""
+    if row.status == "yielded":
+        return "lost"
+    if row.status != "running":
+        return row.status
+    gone = not alive(row) if row.epoch else "" < row.wake_at <= now
+    return "lost" if gone else "running"
 
 
 def can_go_on(row: RunRow, questions: Mapping[str, BlockerRow], *, alive: Alive, now: str) -> bool:
     """Whether nobody works on a run, and nobody has to be asked or waited for."""
-    match status_of_row(row, alive):
+    match status_of_row(row, alive, now):
         case "lost":
             return True
         case "running":
@@ -215,6 +219,8 @@ def _is_answered(row: RunRow, questions: Mapping[str, BlockerRow], now: str) -> 
 def _summary(row: RunRow, status: str, now: str) -> str:
     match status:
         case "lost":
+            if not row.epoch:
+                return f"killed before it began; `standpipe resume {row.id}` begins it"
             why = row.summary if row.status == "yielded" else "its process is gone"
             return f"{why or 'interrupted'}; `standpipe resume {row.id}` goes on where it stopped"
         case "queued":

@@ -66,7 +66,9 @@ class RunRow(Struct, frozen=True, kw_only=True):
     worker: str = ""
     queue: str = ""
     priority: int = 0
-    wake_at: str = ""  # from then on nobody has to be asked; empty while it waits for a person
+    wake_at: str = (
+        ""  # from then on anybody may go on with it; empty while a person or a process has it
+    )
 
 
 class BlockerRow(Struct, frozen=True, kw_only=True):

@@ -1,13 +1,21 @@
 """When a run may go on that nobody works on: as soon as nobody has to be asked any more.
 
 Rule 1: a run wakes by itself after its waits, and after the last answer it waits for, whichever run was asked.
+Rule 2: whoever creates a run that is in no queue begins it at once. If it did not, others may.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from standpipe.journal.entries import AnswerGiven, CancelRequested, Entry, SegmentEnded
+from standpipe.journal.entries import (
+    AnswerGiven,
+    CancelRequested,
+    Entry,
+    RunCreated,
+    SegmentEnded,
+)
 from standpipe.journal.projections import BLOCKERS, RUNS, BlockerRow, RunRow
 from standpipe.journal.rows import Rows, added
 
@@ -18,6 +26,8 @@ _LOOK_SECONDS = 60
 def wake(entry: Entry, rows: Rows) -> None:
     """Take in what a run waits for, and what ends a wait."""
     match entry.body:
+        case RunCreated(queue=""):
+            _wakes(rows, entry.run, {"running"}, _later(entry.at))
         case SegmentEnded(ended="blocked", waits_for=asked):
             for name in asked:
                 if question := rows.read(BlockerRow, BLOCKERS, name):
@@ -29,11 +39,15 @@ def wake(entry: Entry, rows: Rows) -> None:
             for run in () if question is None else question.waiters:
                 _set(rows, run, entry.at)
         case CancelRequested():
-            run = rows.read(RunRow, RUNS, entry.run)
-            if run and run.status in {"blocked", "queued"}:
-                rows.put(RUNS, run.id, replace(run, wake_at=entry.at))
+            _wakes(rows, entry.run, {"blocked", "queued"}, entry.at)
         case _:
             pass
+
+
+def _wakes(rows: Rows, name: str, statuses: Collection[str], at: str) -> None:
+    run = rows.read(RunRow, RUNS, name)
+    if run and run.status in statuses:
+        rows.put(RUNS, name, replace(run, wake_at=at))
 
 
 def _set(rows: Rows, name: str, now: str) -> None:

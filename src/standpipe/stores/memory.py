@@ -150,7 +150,7 @@ class MemoryStore:
 
 def _may_go_on(row: RunRow, now: str) -> bool:
     begun = row.status in {"running", "yielded"} and row.epoch > 0
-    return begun or (row.status in {"queued", "blocked"} and "" < row.wake_at <= now)
+    return begun or (row.status in {"queued", "blocked", "running"} and "" < row.wake_at <= now)
 
 
 def _row(

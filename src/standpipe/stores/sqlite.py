@@ -50,7 +50,7 @@ _SEALS = "select n, at, heads, prev, hash from seal"
 _DUE = """
 select id from run
 where queue = ? and (wake_at <> '' or status in ('running', 'yielded')) and (
-  (status in ('queued', 'blocked') and wake_at <> '' and wake_at <= ?)
+  (status in ('queued', 'blocked', 'running') and wake_at <> '' and wake_at <= ?)
   or (status in ('running', 'yielded') and epoch > 0))
 order by priority desc, wake_at, length(id), id limit ?
 """
@@ -212,6 +212,7 @@ class SqliteStore:
                 raise Occupied
             try:
                 result = work(db)
+                self._file.must_be_in_place()
                 db.execute("commit")
             except BaseException:
                 _roll_back(db)
@@ -234,6 +235,7 @@ class SqliteStore:
         await self._begin(db)
         try:
             results = [self._within(db, work) for work in works]
+            self._file.must_be_in_place()
             await self._to_disk(db, several=len(works) > 1)
         except BaseException:
             _roll_back(db)
@@ -292,6 +294,6 @@ def _begun(db: sqlite3.Connection, *, last: bool = False) -> bool:
 
 
 def _roll_back(db: sqlite3.Connection) -> None:
-    if db.in_transaction:
-        with suppress(sqlite3.Error):  # what made it necessary is the error that is told
+    with suppress(sqlite3.Error):  # what made it necessary is the error that is told
+        if db.in_transaction:
             db.execute("rollback")

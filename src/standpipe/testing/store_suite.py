@@ -9,6 +9,7 @@ A store that several processes can have open gives a second one as the fixture `
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
@@ -343,8 +344,6 @@ class StoreSuite:
         assert list(await store.due("mail")) == [other]
 
     async def test_due_are_begun_ones_that_nobody_may_be_working_on(self, store: Store) -> None:
-        asked = RunCreated("a task", "agent", "m", "")
-        waiting = await store.create(asked)  # whoever created it will begin it
         gone, _ = await self.begin(store)
         back, epoch = await self.begin(store)
         await store.append(back, epoch, [Draft("1", SegmentEnded("yielded", "SIGTERM"))])
@@ -356,7 +355,22 @@ class StoreSuite:
         done, epoch = await self.begin(store)
         await store.append(done, epoch, [Draft(done, RunEnded("done", "did it"))])
         assert list(await store.due("")) == [gone, back]
-        assert waiting not in await store.due("")
+
+    async def test_due_are_those_whose_creator_did_not_begin_them_in_time(
+        self, store: Store, clock: FakeClock
+    ) -> None:
+        async def create(year: int) -> str:
+            clock.jump((datetime(year, 1, 1, tzinfo=UTC) - clock.now()).total_seconds())
+            return await store.create(RunCreated("a task", "agent", "m", ""))
+
+        await create(2999)  # whoever created it begins it any moment
+        begun, late = await create(2020), await create(2020)
+        epoch = await store.start_segment(begun, START)
+        await store.append(begun, epoch, [Draft(begun, RunEnded("done", "did it"))])
+        clock.jump((datetime(2026, 11, 22, tzinfo=UTC) - clock.now()).total_seconds())
+        assert list(await store.due("")) == [late]
+        await store.start_segment(late, START)
+        assert await _wakes(store, late) == ""
 
     async def test_a_seal_covers_only_what_changed_since_the_one_before(self, store: Store) -> None:
         first, epoch = await self.begin(store)
@@ -370,3 +384,9 @@ class StoreSuite:
         assert dict(await store.sealed()) == fold(kept) == heads
         assert dict(await store.sealed(second)) == {second: heads[second]}
         assert dict(await store.sealed("r99")) == {}
+
+
+async def _wakes(store: Store, run: str) -> str:
+    row = read_row(RunRow, await store.row(RUNS, run))
+    assert row is not None
+    return row.wake_at

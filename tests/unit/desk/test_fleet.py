@@ -29,9 +29,20 @@ def test_a_running_run_whose_process_is_gone_is_lost() -> None:
     }  # fmt: skip
 
 
-def test_a_run_that_nobody_took_up_yet_is_not_lost() -> None:
-    found = fleet([row("r1", epoch=0, pid=0)], alive=lambda _: False, now="t")
+@pytest.mark.parametrize("wakes", ["2026-11-22T07:00:01.000Z", ""])  # "": written before this rule
+def test_a_run_that_nobody_took_up_yet_is_not_lost(wakes: str) -> None:
+    created = row("r1", epoch=0, pid=0, wake_at=wakes)
+    found = fleet([created], alive=lambda _: False, now="2026-11-22T07:00:00.000Z")
     assert found.runs[0].status == "running"
+
+
+def test_a_run_that_nobody_took_up_in_time_is_lost_and_says_how_it_begins() -> None:
+    now = "2026-11-22T07:00:00.000Z"
+    created = row("r1", epoch=0, pid=0, wake_at=now)
+    [run] = fleet([created], alive=lambda _: False, now=now).runs
+    assert run.status == "lost"
+    assert run.summary == "killed before it began; `standpipe resume r1` begins it"
+    assert can_go_on(created, {}, alive=lambda _: False, now=now)
 
 
 def test_an_unknown_price_makes_the_sum_unknown() -> None:

@@ -56,6 +56,13 @@ async def answer(store: MemoryStore, run: str, blocker: str) -> None:
     await store.post(run, [Draft(blocker, AnswerGiven("yes", "ann"))])
 
 
+async def test_a_run_in_no_queue_is_begun_within_a_minute_or_by_others(store: MemoryStore) -> None:
+    run = await begin(store)
+    assert await wakes(store, run) == "2026-11-22T07:01:00.000Z"
+    await store.start_segment(run, Draft("", SegmentStarted("w", 1, "", "0")))
+    assert await wakes(store, run) == ""
+
+
 async def test_a_run_that_waits_for_a_person_never_wakes_by_itself(store: MemoryStore) -> None:
     assert await blocked(store, await begin(store), b1=question(until=LATER)) == ""
 

@@ -4,6 +4,7 @@ Rule 1: WAL and `synchronous=FULL`: a commit that returned survives a power cut.
 Rule 2: after a failed write or fsync nobody knows what is on disk. The connection is thrown away; the next
 one has SQLite put all it sees into the main file, and checks the end of every stream, before it writes on.
 Rule 3: where nothing can be written, the journal is read as it lies there.
+Rule 4: a journal that another file has taken the place of is never written to: nobody would find it again.
 """
 
 import os
@@ -53,6 +54,7 @@ class JournalFile:
     _reader: sqlite3.Connection | None = None
     _holding: Holding | None = None
     _copy: TemporaryDirectory[str] | None = None
+    _identity: tuple[int, int] | None = None
 
     @classmethod
     def open(
@@ -104,11 +106,27 @@ class JournalFile:
         return self._writer
 
     def reader(self) -> sqlite3.Connection:
-        """Return the connection that reads; it sees what is committed, never what is under way."""
+        """Return the connection that reads; it sees what is committed, never what is under way.
+
+        Raises:
+            JournalError: it would read a file that is no longer at this path.
+        """
+        self.must_be_in_place()
         if self._reader is None:
             self._reader = self._read_only() if self.unwritable else self._connected()
             self._reader.execute("pragma query_only=on")
         return self._reader
+
+    def must_be_in_place(self) -> None:
+        """Let go of a file that is no longer at this path; what is not committed is undone.
+
+        Raises:
+            JournalError: it was moved, deleted or replaced.
+        """
+        if self._identity in (None, _identity(self.path)):
+            return
+        self._close_connections()
+        raise _replaced(self.path)
 
     @contextmanager
     def watched(self) -> Generator[None]:
@@ -150,6 +168,7 @@ class JournalFile:
                 raise
             self.unwritable = journal_error(error, self.path)
             return
+        self._identity = _identity(self.path)
         version = schema.version_of(db, self.path)
         if 0 < version < schema.SCHEMA_VERSION:
             schema.migrate(db, self.path)
@@ -170,6 +189,7 @@ class JournalFile:
         return self._connected()
 
     def _connected(self) -> sqlite3.Connection:
+        self.must_be_in_place()  # or SQLite would create another one
         db = self.dial(self.path.resolve().as_uri())
         try:
             # before anything is written into a file that is not ours to write
@@ -248,6 +268,23 @@ class JournalFile:
 
 def _closed(address: str) -> sqlite3.Connection:
     raise sqlite3.ProgrammingError(f"it was closed ({address})")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from all others, wherever it is; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _replaced(path: Path) -> JournalError:
+    return JournalError(
+        f"the journal `{path}` was moved or replaced while it was in use",
+        hint="end what has this home open, see to it that the right file is there, "
+        "then `standpipe run RUN` goes on",
+    )
 
 
 def _no_writing(path: Path) -> JournalError:

@@ -50,7 +50,7 @@ left join standpipe.lease l on l.home = r.home and l.run = r.id and l.worker <> 
 where r.home = %s and r.queue = %s
   and (r.status in ('queued', 'running', 'yielded') or r.status = 'blocked' and r.wake_at is not null)
   and (r.status in ('running', 'yielded') and r.epoch > 0
-       or r.status in ('queued', 'blocked') and r.wake_at <= clock_timestamp())
+       or r.status in ('queued', 'blocked', 'running') and r.wake_at <= clock_timestamp())
   and l.run is null
 order by r.priority desc, r.wake_at nulls first, length(r.id), r.id
 limit %s
