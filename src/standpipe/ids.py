@@ -62,8 +62,8 @@ def caller_id(text: str) -> str:
     if re.fullmatch(r"[rb]\d+(\..*)?|t-\d+", text, re.IGNORECASE):
         hint = "ids like `r12`, `b3` and `T-7` are given by the journal; choose another word"
         raise UsageError(f"`{text}` cannot be the caller's id of a run", hint=hint)
-    if not text.isprintable() or len(text) > CALLER_ID_MAX:
-        hint = f"at most {CALLER_ID_MAX} visible characters, for example `mail-2026-11-22`"
+    if not text.isprintable() or len(text) > CALLER_ID_MAX or not text.strip():
+        hint = f"1 to {CALLER_ID_MAX} visible characters, for example `mail-2026-11-22`"
         raise UsageError(f"`{text}` cannot be the caller's id of a run", hint=hint)
     return text
 

@@ -30,7 +30,8 @@ from standpipe.errors import ConfigError, OwnedError, StandpipeError, UsageError
 from standpipe.execution.executor import Executor
 from standpipe.execution.pool import Home, Pool
 from standpipe.execution.workspace import Workspace
-from standpipe.journal.archive import archive, ripe
+from standpipe.journal.archive import archive, archived_entries, ripe
+from standpipe.journal.entries import Entry
 from standpipe.journal.projections import RunRow
 from standpipe.journal.snapshot import PortSnapshot, Snapshot, Tombstone
 from standpipe.journal.store import Store
@@ -85,6 +86,18 @@ def open_snapshot(home: Path) -> Snapshot:
     return SqliteSnapshot(home / STATE_FOLDER / "journal.db")
 
 
+async def entries_of_run(home: Path, store: Store, run: str) -> Sequence[Entry]:
+    """Return the entries of a run; those that went into an archive are read there.
+
+    Raises:
+        BrokenJournalError: the archive is gone, or it is not what was written.
+    """
+    entries = await store.read(run)
+    if entries and entries[0].seq == 1:
+        return entries
+    return [*await _archived(home, run), *entries]
+
+
 async def archive_runs(home: Path, *, before: str, at: str) -> Sequence[Tombstone]:
     """Put runs that ended before a time into archives, and take them out of the journal.
 
@@ -108,6 +121,19 @@ async def archive_runs(home: Path, *, before: str, at: str) -> Sequence[Tombston
             return bury(journal, stones)
         finally:
             await snapshot.close()
+
+
+async def _archived(home: Path, run: str) -> Sequence[Entry]:
+    """Return what an archive holds of a run; nothing where it has no tombstone."""
+    snapshot = open_snapshot(home)
+    try:
+        stone = (await snapshot.tombstones()).get(run)
+    finally:
+        await snapshot.close()
+    if stone is None:
+        return ()
+    secret = journal_secret(load_settings(home))
+    return archived_entries(home / STATE_FOLDER / "archive", stone, secret=secret)
 
 
 class Migration(NamedTuple):

@@ -36,7 +36,7 @@ from standpipe.journal.views import created
 from standpipe.memory.brain import Brain
 from standpipe.memory.tasks import TaskFile
 from standpipe.memory.upkeep import Upkeep, acceptance_of, goal_of
-from standpipe.opening import engine_of, in_step, opened_home, refuse_owned
+from standpipe.opening import engine_of, entries_of_run, in_step, opened_home, refuse_owned
 from standpipe.segment import OpenHome, Segment
 from standpipe.tools.agent import TOOLS
 from standpipe.tools.overrides import all_tools, check_scope
@@ -185,7 +185,8 @@ class Runtime:
                     refuse_outgrown(await store.read(row.id), self.home.tools)
                     segment = await Segment.begin(self.home, row.id, listener, hold=hold)
                     await segment.work()
-        return report(await store.read(row.id), elsewhere=await blocker_rows(store))
+        entries = await entries_of_run(self.home.folder, store, row.id)
+        return report(entries, elsewhere=await blocker_rows(store))
 
     async def _planned(self, schedule: Schedule, name: str, planned: datetime) -> str:
         return await self.submit(

@@ -9,12 +9,19 @@ import psycopg
 import pytest
 
 from standpipe.clock import SystemClock
-from standpipe.errors import ConfigError, JournalError, NotFoundError, SchemaError
+from standpipe.errors import (
+    BrokenJournalError,
+    ConfigError,
+    JournalError,
+    NotFoundError,
+    SchemaError,
+    UsageError,
+)
 from standpipe.journal.entries import RunCreated
 from standpipe.journal.verify import verify
 from standpipe.stores.postgres import SCHEMA_VERSION, PostgresStore, migrate
 from standpipe.stores.postgres.batch import CALLER, LEASE, SERIES, Rows
-from standpipe.stores.postgres.link import Link
+from standpipe.stores.postgres.link import Link, told
 from standpipe.stores.postgres.statements import questions
 from standpipe.testing.postgres import Server
 from standpipe.testing.store_suite import START, note
@@ -106,9 +113,9 @@ async def test_another_schema_is_refused_by_name(url: str, version: int, hint: s
     await migrate(url)
     pretend(url, version)
     async with opened(url) as store:
-        with pytest.raises(SchemaError, match=f"schema {version}") as told:
+        with pytest.raises(SchemaError, match=f"schema {version}") as caught:
             await store.create(TASK)
-    assert hint in told.value.hint
+    assert hint in caught.value.hint
 
 
 async def test_a_newer_schema_is_not_migrated_back(url: str) -> None:
@@ -179,18 +186,37 @@ async def test_a_role_without_rights_is_told_which_command_gives_them(
             await store.create(TASK)
     await migrate(owner)
     async with opened(worker) as store:
-        with pytest.raises(JournalError, match="does not let this role"):
+        with pytest.raises(JournalError, match="does not let this role use it"):
             await store.create(TASK)
+
+
+async def test_a_role_that_does_not_exist_is_told_with_the_statement_that_makes_it(
+    url: str,
+) -> None:
+    with pytest.raises(UsageError, match='role "nobody_here" does not exist') as caught:
+        await migrate(url, worker="nobody_here")
+    assert "`create role ROLE login`" in caught.value.hint
+
+
+@pytest.mark.parametrize("error", [psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted])
+def test_what_the_server_calls_corrupted_is_damage(error: type[psycopg.Error]) -> None:
+    assert isinstance(told(error("invalid page in block 7")), BrokenJournalError)
+
+
+def test_a_server_that_is_gone_is_no_damage() -> None:
+    gone = told(psycopg.OperationalError("connection refused"))
+    assert isinstance(gone, JournalError)
+    assert not isinstance(gone, BrokenJournalError)
 
 
 @pytest.mark.parametrize(
     "url", ["postgresql://me:secret@[bad/x", "me:secret", "postgresql://me:sec@ret@host/x"]
 )
 async def test_a_url_that_cannot_be_read_is_not_quoted(url: str) -> None:
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as caught:
         PostgresStore(url, SystemClock(), home="the home")
-    assert "sec" not in str(told.value)
-    assert told.value.hint
+    assert "sec" not in str(caught.value)
+    assert caught.value.hint
 
 
 WANTED = Rows(

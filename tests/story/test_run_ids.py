@@ -148,6 +148,36 @@ def test_the_callers_id_is_the_run_and_one_that_is_done_is_only_told(
     assert (ran / ".standpipe/journal.db").read_bytes() == before
 
 
+@pytest.mark.parametrize("word", ["report", "log", "why", "changes"])
+def test_an_archived_run_is_told_as_it_was_before(ran: Path, word: str) -> None:
+    before = told(ran, word, "r1")
+    told(ran, "journal", "archive", "--older-than", "0")
+    assert told(ran, word, "r1") == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["run", "mail-0600"], ["run", "Summarise the notes", "--id", "mail-0600"], ["resume", "r1"]],
+    ids=str,
+)
+def test_an_archived_run_keeps_its_id_and_its_exit_code_and_nothing_starts(
+    ran: Path, words: list[str]
+) -> None:
+    told(ran, "journal", "archive", "--older-than", "0")
+    before = told(ran, "journal", "verify"), told(ran, "status")
+    assert told(ran, *words).startswith("r1 done: Wrote workspace/summary.txt")
+    assert (told(ran, "journal", "verify"), told(ran, "status")) == before
+
+
+def test_an_archive_that_is_gone_is_one_line_and_a_hint(ran: Path) -> None:
+    told(ran, "journal", "archive", "--older-than", "0")
+    shutil.rmtree(ran / ".standpipe/archive")
+    for words in (["report", "r1"], ["run", "mail-0600"]):
+        done = standpipe(ran, *words)
+        assert (done.code, done.stdout) == (1, "")
+        assert "cannot be trusted: No such file" in done.stderr
+
+
 @pytest.mark.parametrize("word", ["log", "why", "changes", "undo"])
 def test_every_command_about_a_run_takes_the_callers_id(ran: Path, word: str) -> None:
     assert told(ran, word, "mail-0600") == told(ran, word, "r1") or word == "undo"
@@ -181,6 +211,9 @@ def test_a_run_that_waits_goes_on_under_its_id_with_its_own_exit_code(ran: Path)
         (["run", "orders-12"], 'standpipe run "TASK" --id orders-12'),
         (["run", "x", "--id", "b3"], "`b3` cannot be the caller's id"),
         (["run", "x", "--id", "r1.2"], "`r1.2` cannot be the caller's id"),
+        (["run", "x", "--id", ""], "`` cannot be the caller's id"),
+        (["run", "x", "--id", " "], "` ` cannot be the caller's id"),
+        (["run", "--unfinished", "--id", ""], "`` cannot be the caller's id"),
         (["run", "x", "--id", "T-4"], "`T-4` cannot be the caller's id"),
         (["run", "--unfinished", "r2"], "`--unfinished` names no run"),
         (["cancel", "r1"], "r1 is done already"),

@@ -157,6 +157,8 @@ def test_a_task_that_ends_before_it_begins_is_taken_out_of_the_queue(
         ("submit", "Write", "--queue", ""),
         ("submit", "Write", "--priority", "high"),
         ("submit", "Write", "--id", "r7"),
+        ("submit", "Write", "--id", ""),
+        ("submit", "Write", "--id", " "),
         ("submit", "Write", "--model", "script:nowhere.yaml"),
         ("submit", "Write", "--model", "nobody:knows"),
         ("worker", "--concurrency", "0"),

@@ -12,6 +12,7 @@ from typing import NamedTuple, NoReturn
 
 from standpipe import __version__
 from standpipe.errors import UsageError
+from standpipe.ids import caller_id
 
 Arguments = Callable[[ArgumentParser], None]
 _COMMANDS = "standpipe.cli.commands"
@@ -155,7 +156,7 @@ def _run(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--tools", metavar="A,B", help="the only tools this run may use")
     parser.add_argument(
-        "--id", metavar="ID", default="", help="your name for it: same id, same run"
+        "--id", metavar="ID", type=caller_id, help="your name for it: same id, same run"
     )
     parser.add_argument(
         "--unfinished", action="store_true", help="go on with everything that can go on"
@@ -169,7 +170,7 @@ def _run(parser: ArgumentParser) -> None:
 def _submit(parser: ArgumentParser) -> None:
     parser.add_argument("task", metavar="TASK", help="text, a task id or a task file")
     parser.add_argument(
-        "--id", metavar="ID", default="", help="your name for it: same id, same run"
+        "--id", metavar="ID", type=caller_id, help="your name for it: same id, same run"
     )
     parser.add_argument("--model", metavar="STRING", help="another model than standpipe.toml names")
     when = parser.add_mutually_exclusive_group()

@@ -16,7 +16,7 @@ from standpipe.ids import natural
 from standpipe.journal.entries import Entry
 from standpipe.journal.projections import RunRow
 from standpipe.journal.store import Store
-from standpipe.opening import looked_after, open_store
+from standpipe.opening import entries_of_run, looked_after, open_store
 
 R = TypeVar("R")
 
@@ -79,14 +79,15 @@ async def unfinished(store: Store) -> list[str]:
     return [row.id for row in sorted(found, key=lambda row: (-row.priority, natural(row.id)))]
 
 
-async def entries_of(store: Store, typed: str | None) -> Sequence[Entry]:
+async def entries_of(store: Store, home: str | None, typed: str | None) -> Sequence[Entry]:
     """Return the entries of the run a person meant."""
-    return await store.read(meant(await run_rows(store), typed).id)
+    return await entries_of_run(find_home(home), store, meant(await run_rows(store), typed).id)
 
 
-async def report_of(store: Store, typed: str | None) -> Report:
+async def report_of(store: Store, home: str | None, typed: str | None) -> Report:
     """Return the report of the run a person meant."""
     row = meant(await run_rows(store), typed)
     living = (await looked_after(store))(row) if row.epoch else None
     rows = await blocker_rows(store)
-    return report(await store.read(row.id), elsewhere=rows, alive=living)
+    entries = await entries_of_run(find_home(home), store, row.id)
+    return report(entries, elsewhere=rows, alive=living)

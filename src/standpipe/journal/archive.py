@@ -4,11 +4,13 @@ Rule 1: open, blocked and in-doubt runs stay, and those whose question keeps a s
 Rule 2: an archive is on disk, and was read back and found whole, before anything is taken out of the journal;
 killed in between, both have the run, which harms nobody.
 Rule 3: a tombstone stays (run, last number, head), so that what is gone is known to be gone on purpose.
+Rule 4: what went can be told as before: its entries are read in the archive, and must lead to its tombstone.
 """
 
 import gzip
 import os
 import shutil
+import zlib
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +21,10 @@ from msgspec import Struct
 from standpipe.errors import BrokenJournalError
 from standpipe.files import fsync_folder
 from standpipe.ids import natural
+from standpipe.journal.chain import entry_of
+from standpipe.journal.entries import Entry
 from standpipe.journal.export import export
-from standpipe.journal.exported import exported_lines, verify_export
+from standpipe.journal.exported import exported_lines, exported_run, verify_export
 from standpipe.journal.projections import (
     BLOCKERS,
     FINAL,
@@ -31,7 +35,8 @@ from standpipe.journal.projections import (
     TwinRow,
     read_row,
 )
-from standpipe.journal.snapshot import Snapshot, Tombstone
+from standpipe.journal.snapshot import Head, Snapshot, Tombstone
+from standpipe.journal.streams import StreamCheck
 
 R = TypeVar("R", BlockerRow, RunRow, TwinRow)
 _KEEPS = frozenset({"in_doubt", "failure"})  # questions that matter beyond the end of their run
@@ -79,6 +84,28 @@ async def archive(
     return stones
 
 
+def archived_entries(folder: Path, stone: Tombstone, *, secret: bytes = b"") -> Sequence[Entry]:
+    """Return the entries that went into an archive, once they are found whole up to their tombstone.
+
+    Raises:
+        BrokenJournalError: the archive is gone, or it is not what was written.
+    """
+    path, run = folder / stone.file, stone.run
+    try:
+        with path.open("rb") as file, exported_lines(file) as lines:
+            stored = exported_run(lines, run, secret=secret)
+    except (OSError, EOFError, zlib.error) as error:
+        raise _untrusted(run, path, getattr(error, "strerror", None) or str(error)) from error
+    except BrokenJournalError as error:
+        raise _untrusted(run, path, error.message) from error
+    check = StreamCheck(run, secret, stone.head)
+    check.feed(stored)
+    check.end(Head(stone.seq, stone.head))
+    if check.findings:
+        raise _untrusted(run, path, check.findings[0].line)
+    return [entry_of(one) for one in stored]
+
+
 async def _waited_for(snapshot: Snapshot) -> frozenset[str]:
     """Return the runs with an open question of weight, or with a call nobody saw the end of."""
     asked = _read(await snapshot.rows(BLOCKERS), BlockerRow)
@@ -124,6 +151,13 @@ def _must_read_back(path: Path, start: int, names: Sequence[str], secret: bytes)
             f"nothing was archived: {why}",
             hint="`standpipe journal verify` lists what is damaged",
         )
+
+
+def _untrusted(run: str, path: Path, why: str) -> BrokenJournalError:
+    return BrokenJournalError(
+        f"`{run}` went into `{path}`, which cannot be trusted: {why}",
+        hint="restore that file from a backup; `standpipe journal verify --file FILE` checks it",
+    )
 
 
 def _read(rows: Mapping[str, bytes], kind: type[R]) -> list[R]:

@@ -5,7 +5,7 @@ Rule 2: exports may follow each other in one file, as in the archive of a month;
 """
 
 import gzip
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO, cast
@@ -69,6 +69,24 @@ def exported_lines(file: BinaryIO) -> Generator[Iterator[bytes]]:
     start = cast("bytes", getattr(file, "peek")(2))[:2]  # noqa: B009 -- buffered files have it
     plain = cast("BinaryIO", gzip.GzipFile(fileobj=file)) if start == _GZIP else file
     yield iter(lambda: plain.readline(LINE_BYTES_MAX), b"")
+
+
+def exported_run(lines: Iterable[bytes], run: str, *, secret: bytes = b"") -> Sequence[Stored]:
+    """Return what one or more exports hold of a run, in its order; its chain is not checked here.
+
+    Raises:
+        UsageError: one of them has a newer format, or a key that is not at hand.
+        BrokenJournalError: an entry of the run cannot be read.
+    """
+    begin = b'{"run":' + msgspec.json.encode(run) + b","
+    found: dict[int, Stored] = {}  # a run that was archived twice is there twice
+    for number, line in enumerate(lines, 1):
+        if line.startswith(_MARKED + b'begun"'):
+            _begun(line, secret)
+        elif line.startswith(begin):
+            one = _stored(_read(number, line))
+            found[one.seq] = one
+    return [found[seq] for seq in sorted(found)]
 
 
 @dataclass(slots=True)
@@ -143,15 +161,27 @@ class _Part:
             if one.run in self.buried:
                 check.begin_after(self.buried[one.run])
             self.streams[one.run] = check
-        stored = Stored(
-            one.run, one.seq, one.epoch, one.key, one.kind, one.v, one.at, bytes(one.data),
-            one.prev, one.hash,
-        )  # fmt: skip
-        self.streams[one.run].feed((stored,))
+        self.streams[one.run].feed((_stored(one),))
         self.entries += 1
 
     def _found(self, what: str, run: str = "") -> None:
         self.findings.append(Finding(run, 0, what))
+
+
+def _read(number: int, line: bytes) -> ExportedEntry:
+    try:
+        return _ENTRY.decode(line)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise BrokenJournalError(
+            f"line {number} cannot be read: {error}", hint="restore it from a backup"
+        ) from error
+
+
+def _stored(one: ExportedEntry) -> Stored:
+    return Stored(
+        one.run, one.seq, one.epoch, one.key, one.kind, one.v, one.at, bytes(one.data), one.prev,
+        one.hash,
+    )  # fmt: skip
 
 
 def _begun(line: bytes, secret: bytes) -> Begun:

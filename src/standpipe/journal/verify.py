@@ -3,7 +3,8 @@
 Rule 1: what is hashed is what lies there, never what we make of it: a shape that gains a default field
 leaves old chains whole, and a column that somebody edited does not pass by being read kindly.
 Rule 2: nothing is changed, and a living writer is no finding: seals are read first, and rows twice.
-Rule 3: damage is a finding, never a crash; what lies beside it is still checked.
+Rule 3: damage is a finding, never a crash; what lies beside it is still checked. A journal that cannot be
+reached is not damaged: then there is no verdict, and that is raised.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
-from standpipe.errors import BrokenJournalError, JournalError
+from standpipe.errors import BrokenJournalError
 from standpipe.ids import natural
 from standpipe.journal.projections import BLOCKERS, RUNS
 from standpipe.journal.seals import Seal, fold
@@ -100,7 +101,7 @@ class _Found:
     async def seals(self) -> Sequence[Seal]:
         try:
             return await self.snapshot.seals()
-        except JournalError as error:
+        except BrokenJournalError as error:
             self.add("", f"the seals: {error.message}")
             return ()
 
@@ -108,7 +109,7 @@ class _Found:
         known = max((head.seal for head in heads if head), default=0)
         try:
             return fold(seals, at_least=known, secret=self.secret)
-        except JournalError as error:
+        except BrokenJournalError as error:
             self.add("", error.message)
             return {}
 
@@ -117,7 +118,7 @@ class _Found:
         for view in (RUNS, BLOCKERS):
             try:
                 rows = await self.snapshot.rows(view)
-            except JournalError as error:
+            except BrokenJournalError as error:
                 self.add("", f"the rows of `{view}`: {error.message}")
             else:
                 found.update({(view, key): row for key, row in rows.items()})
@@ -126,14 +127,14 @@ class _Found:
     async def heads(self) -> Mapping[str, Head | None]:
         try:
             return await self.snapshot.heads()
-        except JournalError as error:
+        except BrokenJournalError as error:
             self.add("", f"the table of runs: {error.message}")
             return {}
 
     async def buried(self) -> Mapping[str, Tombstone]:
         try:
             return await self.snapshot.tombstones()
-        except JournalError as error:
+        except BrokenJournalError as error:
             self.add("", f"the tombstones: {error.message}")
             return {}
 
@@ -146,7 +147,7 @@ class _Found:
         try:
             async for entries in self.snapshot.entries(run):
                 check.feed(entries)
-        except JournalError as error:
+        except BrokenJournalError as error:
             check.found(check.seq + 1, error.message)
         else:
             check.end(head)

@@ -18,6 +18,7 @@ from standpipe.journal.chain import Stored
 from standpipe.journal.seals import Seal
 from standpipe.journal.snapshot import Head, Tombstone
 from standpipe.stores.file import schema
+from standpipe.stores.file.faults import code_of
 from standpipe.stores.retention import BURIED
 
 BATCH = 1000
@@ -101,14 +102,19 @@ class SqliteSnapshot:
         try:
             yield
         except sqlite3.OperationalError as error:
+            if code_of(error) == sqlite3.SQLITE_ERROR:  # a table or a column is not there
+                raise self._damaged(error) from error
             raise JournalError(
                 f"the journal `{self._path}` cannot be read: {error}",
                 hint="check its rights, and that the disk is there",
             ) from error
         except sqlite3.DatabaseError as error:
-            raise BrokenJournalError(
-                f"the journal `{self._path}` is damaged: {error}", hint="restore it from a backup"
-            ) from error
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: sqlite3.Error) -> BrokenJournalError:
+        return BrokenJournalError(
+            f"the journal `{self._path}` is damaged: {error}", hint="restore it from a backup"
+        )
 
 
 def _reading(path: Path) -> sqlite3.Connection:

@@ -192,17 +192,17 @@ def test_a_person_is_asked_until_the_answer_fits(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("perhaps\nyes\n"))
-    report = asked(str(home), lambda store: report_of(store, "r1"))
+    report = asked(str(home), lambda store: report_of(store, str(home), "r1"))
     assert ask_here(home, report)
     assert "`perhaps` is no answer to b1" in capsys.readouterr().err
-    assert asked(str(home), lambda store: report_of(store, "r1")).blocked_on == ()
+    assert asked(str(home), lambda store: report_of(store, str(home), "r1")).blocked_on == ()
 
 
 def test_silence_decides_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
-    report = asked(str(home), lambda store: report_of(store, "r1"))
+    report = asked(str(home), lambda store: report_of(store, str(home), "r1"))
     assert not ask_here(home, report)
-    assert len(asked(str(home), lambda store: report_of(store, "r1")).blocked_on) == 1
+    assert len(asked(str(home), lambda store: report_of(store, str(home), "r1")).blocked_on) == 1
 
 
 def test_an_empty_line_leaves_one_question_open_and_the_next_is_asked(
@@ -214,8 +214,8 @@ def test_an_empty_line_leaves_one_question_open_and_the_next_is_asked(
 
     asked(str(home), ask_more)
     monkeypatch.setattr(sys, "stdin", io.StringIO("\nyes\n"))
-    assert not ask_here(home, asked(str(home), lambda store: report_of(store, "r1")))
-    left = asked(str(home), lambda store: report_of(store, "r1")).blocked_on
+    assert not ask_here(home, asked(str(home), lambda store: report_of(store, str(home), "r1")))
+    left = asked(str(home), lambda store: report_of(store, str(home), "r1")).blocked_on
     assert [ask.id for ask in left] == ["b1"]
 
 

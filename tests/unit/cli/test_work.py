@@ -1,6 +1,8 @@
 import asyncio
 import json
+import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,6 +15,15 @@ from standpipe.journal.entries import Draft, Entry, Noted
 def entry(run: str) -> Entry:
     draft = Draft("a", Noted("agent", "x", "because"))
     return place(draft, run=run, seq=1, epoch=1, at="2026-11-22T07:00:00.000Z", prev=GENESIS)
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    """Give the signals back to pytest: a worker keeps them until its process ends."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_a_run_is_told_once_when_it_begins_and_once_when_it_goes(
@@ -73,3 +84,16 @@ async def test_what_goes_on_after_its_grace_is_ended() -> None:
         return 1
 
     assert await asyncio.create_task(work()) == 0
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_a_signal_while_the_process_closes_up_ends_it_with_the_code_of_an_order(
+    number: int, code: int
+) -> None:
+    left: list[int] = []
+    with Signals(grace_seconds=3_600, leave=left.append).caught():
+        pass
+    if signal.getsignal(number) in {signal.SIG_DFL, signal.default_int_handler}:
+        pytest.fail("nobody listens")
+    os.kill(os.getpid(), number)
+    assert left == [code]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from standpipe.errors import BrokenJournalError
-from standpipe.journal.archive import archive, ripe
+from standpipe.journal.archive import archive, archived_entries, ripe
 from standpipe.journal.entries import (
     BlockedRaised,
     Draft,
@@ -161,6 +161,40 @@ async def test_a_broken_run_is_not_archived(path: Path) -> None:
     with pytest.raises(BrokenJournalError, match="nothing was archived: r1/2"):
         await archived(path)
     assert not (path.parent / "archive/2026-11.jsonl.gz").exists()
+
+
+async def test_an_archive_gives_back_the_entries_of_a_run(path: Path) -> None:
+    store = SqliteStore(path, FakeClock())
+    before = await store.read("r4")
+    await store.close()
+    await archived(path)
+    stones = bury(path, await archived(path))  # the first time it was killed: they are there twice
+    stone = next(stone for stone in stones if stone.run == "r4")
+    assert archived_entries(path.parent / "archive", stone) == before
+
+
+async def test_an_archived_run_is_not_told_where_its_archive_is_not_what_was_written(
+    path: Path,
+) -> None:
+    [stone, *_] = bury(path, await archived(path))
+    folder = path.parent / "archive"
+    file = folder / stone.file
+    packed = file.read_bytes()
+    text = gzip.decompress(packed)
+    wrong = (
+        gzip.compress(text.replace(b'"over"', b'"well"')),
+        gzip.compress(text.replace(b'"at":', b'"At":')),
+        gzip.compress(b"".join(text.splitlines(keepends=True)[:5])),
+        packed[:-9],
+        b"",
+    )
+    for each in wrong:
+        file.write_bytes(each)
+        with pytest.raises(BrokenJournalError, match=r"`r1` went into .* cannot be trusted"):
+            archived_entries(folder, stone)
+    file.unlink()
+    with pytest.raises(BrokenJournalError, match="No such file"):
+        archived_entries(folder, stone)
 
 
 async def test_an_archive_is_json_lines_in_gzip(path: Path) -> None:

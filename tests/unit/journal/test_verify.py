@@ -2,13 +2,14 @@
 
 import sqlite3
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from msgspec.structs import astuple
 
 from standpipe.actions import Action, Effect, Tool
 from standpipe.desk.answers import give
-from standpipe.errors import BrokenJournalError
+from standpipe.errors import BrokenJournalError, JournalError
 from standpipe.journal.chain import Stored, link_of
 from standpipe.journal.entries import Draft, RunEnded, SegmentEnded
 from standpipe.journal.snapshot import PortSnapshot
@@ -205,6 +206,18 @@ async def test_a_file_without_a_first_page_is_told_in_our_words(journal: Path) -
     overwrite(journal, page_with=b"SQLite format 3", by=b"\x00" * 100)
     with pytest.raises(BrokenJournalError, match="is damaged"):
         await checked(journal)
+
+
+class Unreachable(PortSnapshot):
+    """A database that is gone in the middle of the look."""
+
+    async def heads(self) -> NoReturn:
+        raise JournalError("the database cannot be used: it is gone")
+
+
+async def test_a_journal_that_cannot_be_reached_gets_no_verdict() -> None:
+    with pytest.raises(JournalError, match="it is gone"):
+        await check(Unreachable(MemoryStore(FakeClock())))
 
 
 async def test_it_changes_nothing(journal: Path) -> None:

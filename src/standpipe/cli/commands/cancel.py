@@ -31,7 +31,7 @@ def cancel(options: Namespace) -> int:
     """Ask a run to end; where nothing works on it, end it now."""
     name = asked(options.home, lambda store: _requested(store, options))
     left = asked(options.home, lambda store: _is_left(store, name))
-    found = asked(options.home, lambda store: report_of(store, name))
+    found = asked(options.home, lambda store: report_of(store, options.home, name))
     if left and found.status not in FINAL:
         found = _ended_here(found, options)
     if options.json:

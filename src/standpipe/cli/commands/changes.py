@@ -23,7 +23,7 @@ from standpipe.opening import STATE_FOLDER
 def changes(options: Namespace) -> int:
     """Print what became of every file the run touched."""
     home = find_home(options.home)
-    entries = asked(options.home, lambda store: entries_of(store, options.run))
+    entries = asked(options.home, lambda store: entries_of(store, options.home, options.run))
     found = differences(entries, _workspace(home))
     if options.json:
         print(as_json(found))

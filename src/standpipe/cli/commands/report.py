@@ -37,7 +37,7 @@ def report(options: Namespace) -> int:
     """Print a report; without a run the last one's. A killed run cannot tell, so this does: 5."""
     if options.script:
         return _script(options)
-    found = asked(options.home, lambda store: report_of(store, options.run))
+    found = asked(options.home, lambda store: report_of(store, options.home, options.run))
     if options.json:
         print(as_json(found))
     elif options.md:
@@ -49,7 +49,7 @@ def report(options: Namespace) -> int:
 
 def log(options: Namespace) -> int:
     """Print a run as it happened."""
-    entries = asked(options.home, lambda store: entries_of(store, options.run))
+    entries = asked(options.home, lambda store: entries_of(store, options.home, options.run))
     if options.json:
         print(as_json(_logged(entries)))
         return 0
@@ -61,7 +61,7 @@ def why(options: Namespace) -> int:
     """Print the story of one action; of a run, what became of each."""
     action = options.action
     run = run_of(action) if _ACTION.match(action) else action
-    entries = asked(options.home, lambda store: entries_of(store, run))
+    entries = asked(options.home, lambda store: entries_of(store, options.home, run))
     if run == action:
         return _actions(entries, options)
     story = story_of(entries, action)
@@ -105,7 +105,7 @@ def _script(options: Namespace) -> int:
         write_script,
     )
 
-    entries = asked(options.home, lambda store: entries_of(store, options.run))
+    entries = asked(options.home, lambda store: entries_of(store, options.home, options.run))
     played = [
         Turn(turn.say, tuple(Call(call.name, call.arguments) for call in turn.calls))
         for turn in turns(entries)

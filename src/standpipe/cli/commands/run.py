@@ -55,7 +55,7 @@ def resume(options: Namespace) -> int:
 
 def go_on(home: Path, name: str, options: Namespace) -> int:
     """Go on with a run where its journal stops, and ask what it asks; one that has ended is told."""
-    found = asked(str(home), lambda store: report_of(store, name))
+    found = asked(str(home), lambda store: report_of(store, str(home), name))
     if found.status in FINAL:
         return _ended(found, options)
     progress = Progress(run=name, asks_here=_asks_here(options))
@@ -163,7 +163,7 @@ async def _begin(home: Path, options: Namespace, progress: Progress) -> Report:
     async with Runtime.open(home, model=options.model) as runtime:
         with progress.live():
             return await runtime.run(
-                options.task, caller_id=options.id, scope=scope, listener=progress
+                options.task, caller_id=options.id or "", scope=scope, listener=progress
             )
 
 

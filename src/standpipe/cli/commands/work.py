@@ -159,7 +159,7 @@ class Signals:
 
     @contextmanager
     def caught(self) -> Generator[None]:
-        """Listen for as long as the context lasts."""
+        """Listen for as long as the context lasts; from then on one more signal ends the process."""
         numbers = (signal.SIGTERM, signal.SIGINT)
         for number in numbers:
             self._loop.add_signal_handler(number, self.heard, number)
@@ -168,6 +168,7 @@ class Signals:
         finally:
             for number in numbers:
                 self._loop.remove_signal_handler(number)
+                signal.signal(number, self._leave_late)  # the loop and threads of others close yet
             for timer in self._timers:
                 timer.cancel()
 
@@ -182,6 +183,9 @@ class Signals:
         self._timers.append(self._loop.call_later(STOP_SECONDS, self._leave, self.code))
         self._cancel()
 
+    def _leave_late(self, number: int, _frame: object) -> None:
+        self._leave(SIGNALLED + number)
+
     def _cancel(self) -> None:
         if self._task:
             self._task.cancel()
@@ -190,7 +194,11 @@ class Signals:
 async def _submitted(home: Path, options: Namespace, *, queue: str, at: str) -> Submitted:
     async with Runtime.open(home, model=options.model, tools=False) as runtime:
         run = await runtime.submit(
-            options.task, queue=queue, caller_id=options.id, wake_at=at, priority=options.priority
+            options.task,
+            queue=queue,
+            caller_id=options.id or "",
+            wake_at=at,
+            priority=options.priority,
         )
         row = read_row(RunRow, await runtime.store.row(RUNS, run))
     known = row or RunRow(id=run, agent="", task="", model="", started_at="")

@@ -22,12 +22,14 @@ from psycopg.rows import TupleRow  # noqa: TID253 -- this package loads only whe
 
 from standpipe.clock import Clock
 from standpipe.errors import (
+    BrokenJournalError,
     ConfigError,
     JournalError,
     JournalFullError,
     NotFoundError,
     SchemaError,
     StandpipeError,
+    UsageError,
 )
 
 T = TypeVar("T")
@@ -193,7 +195,14 @@ def told(error: psycopg.Error) -> StandpipeError:
             return JournalFullError(f"the database cannot grow: {said}", hint=hint)
         case "42501":
             hint = "give the worker's role its rights; docs/many-machines.md has the statements"
-            return JournalError(f"the database does not let this role write: {said}", hint=hint)
+            return JournalError(f"the database does not let this role use it: {said}", hint=hint)
+        case "42704":
+            hint = "`create role ROLE login` as an administrator of the server, then the same again"
+            return UsageError(f"the database does not know this name: {said}", hint=hint)
+        case "XX001" | "XX002":
+            return BrokenJournalError(
+                f"the database is damaged: {said}", hint="restore it from a backup"
+            )
         case "42P01" | "42703" | "3F000":
             return SchemaError(
                 f"the journal's tables are not as they should be: {said}",
