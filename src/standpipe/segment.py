@@ -251,7 +251,9 @@ class Segment:
             mask=home.masker.mask,
             price=price_of,
             model_seconds=home.settings.failures.model_seconds,
-            over_budget=lambda: over(record.outlook.limits, spent(self.journal, record.outlook.steady())),
+            over_budget=lambda: over(
+                record.outlook.limits, spent(self.journal, record.outlook.steady())
+            ),
         )
         models = home.models(model_name, lambda: session.number)
         told = instructions(await self._boot())

@@ -193,13 +193,20 @@ async def limit(path: Path) -> None:
         await store.append(run, epoch, [note("after")])
         kept = await notes(store, run)
         whole = (await verify(store)).whole
-    told = {"error": str(error), "lost": sorted(set(written) - set(kept)), "whole": whole}
+    told = {
+        "error": str(error),
+        "hint": error.hint,
+        "lost": sorted(set(written) - set(kept)),
+        "whole": whole,
+    }
     sys.stdout.write(json.dumps(told))
 
 
 def test_a_limit_on_file_sizes_loses_nothing_and_is_over_when_it_is_lifted(tmp_path: Path) -> None:
     told = json.loads(script("limit", tmp_path / "journal.db"))
     assert "cannot grow: disk I/O error" in told["error"]
+    assert "a file may have 400000 bytes at most: RLIMIT_FSIZE" in told["error"]
+    assert "ulimit -f" in told["hint"]
     assert (told["lost"], told["whole"]) == ([], True)
 
 

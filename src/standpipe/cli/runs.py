@@ -64,7 +64,7 @@ def asked_if_begun(
 
 async def where(store: Store, row: RunRow) -> str:
     """Return where a run stands now, whoever works on it looked after."""
-    return status_of_row(row, await looked_after(store))
+    return status_of_row(row, await looked_after(store), stamp(SystemClock().now()))
 
 
 async def unfinished(store: Store) -> list[str]:

@@ -152,7 +152,9 @@ class Intended(Struct, frozen=True, tag="action.intended", omit_defaults=True):
     tree: str = ""  # the workspace before, so that changes of a killed tool are found
     twin: str = ""  # the tool and where the effect lands; only of `once` tools
     tool: str = ""
-    ticks: float | None = None  # seconds of a clock that does not jump, since this machine was started
+    ticks: float | None = (
+        None  # seconds of a clock that does not jump, since this machine was started
+    )
 
 
 class Settled(Struct, frozen=True, tag="action.outcome", omit_defaults=True):

@@ -7,6 +7,7 @@ can begin, until there is room for a reserve again.
 
 import errno
 import os
+import resource
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -72,9 +73,14 @@ class Room:
 
 def no_room(journal: Path, why: str) -> JournalFullError:
     """Say that a journal cannot grow, how much is free, and what to do."""
+    room, help_ = f"{_free(journal) // _MIB} MiB free there", "free some space"
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if limit != resource.RLIM_INFINITY:
+        room += f", and a file may have {limit} bytes at most: RLIMIT_FSIZE"
+        help_ += " or raise the limit (`ulimit -f`)"
     return JournalFullError(
-        f"the journal `{journal}` cannot grow: {why} ({_free(journal) // _MIB} MiB free there)",
-        hint="free some space, then `standpipe run RUN` goes on; nothing that happened is lost",
+        f"the journal `{journal}` cannot grow: {why} ({room})",
+        hint=f"{help_}, then `standpipe run RUN` goes on; nothing that happened is lost",
     )
 
 
