@@ -8,6 +8,7 @@ Rule 4: what goes wrong in there leaves as an error of ours.
 
 import asyncio
 import logging
+import math
 import re
 import secrets
 import time
@@ -35,6 +36,7 @@ POLL_SECONDS = 0.1
 _SHAPE = "1"  # of what a turn holds: every release that writes this one may take it
 _SEGMENT = "segment"
 _CONNECTIONS = 5
+_NOTED_SECONDS = 5  # within these DBOS has written down that a turn is over
 _LOCK_SECONDS = 0.1
 _LOCK_TRIES = 600
 _UNFINISHED = "being made by standpipe"  # the comment of the schema until its tables are whole
@@ -65,6 +67,7 @@ class Turns:
         self._url = url
         self._home = digest(home.encode())[:16]  # DBOS takes few characters, a home any
         self._queue = ""
+        self._over_at = -math.inf  # the last turn, by the loop
         self._is_ours = False
         self._opened: DBOSClient | None = None
 
@@ -79,17 +82,25 @@ class Turns:
         """
         loop = asyncio.get_running_loop()
 
+        async def taken(turn: str, run: str) -> None:
+            try:
+                await take(turn, run)
+            finally:
+                self._over_at = loop.time()
+
         async def told(turn: str, run: str) -> None:  # on a loop of DBOS, in a thread of its own
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(take(turn, run), loop))
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(taken(turn, run), loop))
 
         self._queue = f"{self._home}.{queue}"
+        patience_seconds = 0
         try:
             await asyncio.to_thread(self._connect)
             await asyncio.to_thread(self._register, settings, concurrency)
             await asyncio.to_thread(self._launch, told)
             yield
+            patience_seconds = _NOTED_SECONDS if loop.time() - self._over_at < _NOTED_SECONDS else 0
         finally:
-            await asyncio.to_thread(self._close)
+            await asyncio.to_thread(self._close, patience_seconds)
 
     async def waiting(self) -> Sequence[Turn]:
         """Return the turns that nobody took, or that somebody works on."""
@@ -223,12 +234,12 @@ class Turns:
             DBOS.launch()
         logging.getLogger("dbos").setLevel(logging.ERROR)
 
-    def _close(self) -> None:
+    def _close(self, patience_seconds: int) -> None:
         if self._is_ours:
             from dbos import DBOS
 
             self._is_ours = False
-            DBOS.destroy(destroy_registry=True)
+            DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=patience_seconds)
         if self._opened:
             self._opened.destroy()
             self._opened = None
