@@ -73,6 +73,24 @@ async def until(url: str, condition: str) -> None:
             await asyncio.sleep(0.01)
 
 
+async def until_commits_wait(url: str) -> None:
+    """Wait until a commit waits for the standby: each process of the server hears of it in its own time."""
+    async with (
+        await psycopg.AsyncConnection.connect(url, autocommit=True) as db,
+        await psycopg.AsyncConnection.connect(url, autocommit=True) as beside,
+    ):
+        waits = "select wait_event = 'SyncRep' from pg_stat_activity where pid = %s"
+        pid = [db.info.backend_pid]
+        while True:
+            probe = asyncio.ensure_future(db.execute("comment on schema public is 'a commit'"))
+            while not (await asyncio.wait({probe}, timeout=0.01))[0]:
+                if (await (await beside.execute(waits, pid)).fetchone()) == (True,):
+                    await beside.execute("select pg_cancel_backend(%s)", pid)
+                    await probe  # it was written, and nobody waits for the standby any more
+                    return
+            await probe
+
+
 async def write(store: PostgresStore, kind: str, run: str, epoch: int) -> object:
     asked = Draft("b1", BlockedRaised("failure", "what now?", "because"))
     match kind:
@@ -105,7 +123,7 @@ async def test_a_server_that_dies_inside_a_commit_makes_nothing_twice_and_loses_
         if written:  # the commit is on disk, and waits for a standby that never answers
             db.execute("alter system set synchronous_standby_names = 'nobody'")
             db.execute("select pg_reload_conf()")
-            await until(url, "select current_setting('synchronous_standby_names') = 'nobody'")
+            await until_commits_wait(url)
             db.execute("alter system reset synchronous_standby_names")
         else:
             db.execute("begin; lock table standpipe.entry in exclusive mode")
