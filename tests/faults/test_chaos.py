@@ -22,7 +22,8 @@ pytestmark = [
 
 
 def test_runs_that_are_killed_again_and_again_do_everything_once(tmp_path: Path) -> None:
-    seed = int(os.environ.get("CHAOS_SEED", "") or random.SystemRandom().randrange(1_000_000))
+    any_seed = "7" if os.environ.get("CI") else str(random.SystemRandom().randrange(1_000_000))
+    seed = int(os.environ.get("CHAOS_SEED", "") or any_seed)  # CI tries the same story each time
     told = tmp_path / "told.json"
     words = [
         "--ways",
