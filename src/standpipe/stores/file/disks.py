@@ -32,7 +32,7 @@ def type_of(folder: str, mounts: Iterable[str]) -> str:
     r"""Find a folder among the lines of `mountinfo`.
 
     Example:
-        >>> type_of("/mnt/a b/c", [r"9 1 0:3 / /mnt/a\\040b rw shared:5 - nfs4 host:/x rw"])
+        >>> type_of("/mnt/a b/c", [r"9 1 0:3 / /mnt/a\040b rw shared:5 - nfs4 host:/x rw"])
         'nfs4'
     """
     found, longest = "", -1
