@@ -62,7 +62,10 @@ def caller_id(text: str) -> str:
     if re.fullmatch(r"[rb]\d+(\..*)?|t-\d+", text, re.IGNORECASE):
         hint = "ids like `r12`, `b3` and `T-7` are given by the journal; choose another word"
         raise UsageError(f"`{text}` cannot be the caller's id of a run", hint=hint)
-    if not text.isprintable() or len(text) > CALLER_ID_MAX or not text.strip():
+    if not text.strip():
+        hint = "leave it out, or see whether the variable that should name it is set"
+        raise UsageError("the caller's id of a run is empty", hint=hint)
+    if not text.isprintable() or len(text) > CALLER_ID_MAX:
         hint = f"1 to {CALLER_ID_MAX} visible characters, for example `mail-2026-11-22`"
         raise UsageError(f"`{text}` cannot be the caller's id of a run", hint=hint)
     return text

@@ -169,6 +169,12 @@ def test_an_archived_run_keeps_its_id_and_its_exit_code_and_nothing_starts(
     assert (told(ran, "journal", "verify"), told(ran, "status")) == before
 
 
+def test_the_files_of_an_archived_run_are_not_taken_back_and_one_is_told(ran: Path) -> None:
+    told(ran, "journal", "archive", "--older-than", "0")
+    assert "r1 is archived, and its files are not taken back" in refused(ran, "undo", "r1")
+    assert (ran / "workspace/summary.txt").exists()
+
+
 def test_an_archive_that_is_gone_is_one_line_and_a_hint(ran: Path) -> None:
     told(ran, "journal", "archive", "--older-than", "0")
     shutil.rmtree(ran / ".standpipe/archive")
@@ -211,9 +217,9 @@ def test_a_run_that_waits_goes_on_under_its_id_with_its_own_exit_code(ran: Path)
         (["run", "orders-12"], 'standpipe run "TASK" --id orders-12'),
         (["run", "x", "--id", "b3"], "`b3` cannot be the caller's id"),
         (["run", "x", "--id", "r1.2"], "`r1.2` cannot be the caller's id"),
-        (["run", "x", "--id", ""], "`` cannot be the caller's id"),
-        (["run", "x", "--id", " "], "` ` cannot be the caller's id"),
-        (["run", "--unfinished", "--id", ""], "`` cannot be the caller's id"),
+        (["run", "x", "--id", ""], "the caller's id of a run is empty"),
+        (["run", "x", "--id", " "], "the caller's id of a run is empty"),
+        (["run", "--unfinished", "--id", ""], "the caller's id of a run is empty"),
         (["run", "x", "--id", "T-4"], "`T-4` cannot be the caller's id"),
         (["run", "--unfinished", "r2"], "`--unfinished` names no run"),
         (["cancel", "r1"], "r1 is done already"),

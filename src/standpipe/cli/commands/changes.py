@@ -55,7 +55,11 @@ async def _undo(store: Store, home: Path, options: Namespace) -> Undone:
     if await where(store, row) == "running":
         hint = command_text(f"standpipe cancel {row.id}", options.home)
         raise UsageError(f"{row.id} is running", hint=hint)
-    left = [effect.summary for effect in effects(await store.read(row.id))]
+    entries = await store.read(row.id)
+    if not entries:  # its end is told; nothing is added to it any more
+        hint = f"{command_text(f'standpipe changes {row.id}', options.home)} shows what it changed"
+        raise UsageError(f"{row.id} is archived, and its files are not taken back", hint=hint)
+    left = [effect.summary for effect in effects(entries)]
     return await take_back(store, row.id, _workspace(home), by=OPERATOR, cannot_take_back=left)
 
 
