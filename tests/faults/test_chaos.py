@@ -21,22 +21,20 @@ pytestmark = [
 ]
 
 
-def test_runs_that_are_killed_again_and_again_do_everything_once(tmp_path: Path) -> None:
+WAYS = {
+    "sqlite": ["--store", "sqlite", "--ways", "run", "--kills", "5"],
+    "postgres": ["--store", "postgres", "--ways", "worker", "--workers", "2", "--kills", "4"],
+}
+
+
+@pytest.mark.parametrize("store", WAYS)
+def test_runs_that_are_killed_again_and_again_do_everything_once(
+    store: str, tmp_path: Path
+) -> None:
     any_seed = "7" if os.environ.get("CI") else str(random.SystemRandom().randrange(1_000_000))
     seed = int(os.environ.get("CHAOS_SEED", "") or any_seed)  # CI tries the same story each time
     told = tmp_path / "told.json"
-    words = [
-        "--ways",
-        "run",
-        "--kills",
-        "5",
-        "--every",
-        "0.6",
-        "--short",
-        "--alone",
-        "--seed",
-        str(seed),
-    ]
+    words = [*WAYS[store], "--every", "0.6", "--short", "--alone", "--seed", str(seed)]
     done = subprocess.run(
         [sys.executable, CHAOS, *words, "--json", told],
         capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
